@@ -1,0 +1,411 @@
+"""Files that are whole or absent: atomic writes, directories with a manifest, bounded reading.
+
+A *bundle* is a directory of ours: data files and `manifest.json`, which names each of them with dtype, shape, bytes and SHA-256.
+Everything is written beside what is there under names that are free; renaming the new manifest over the old one is the one
+moment at which the new content becomes the content. An interruption anywhere leaves the old bundle or the new one.
+A reader trusts nothing in a file: sizes are compared with the file's length before memory is taken. No pickle, in or out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+MANIFEST = "manifest.json"
+MANIFEST_LIMIT = 64 << 20  # bytes
+_SCRATCH = ".thalweg-"  # prefix of files under way; swept by the next write
+
+
+# The four steps of a write that the operating system can refuse, as functions so that tests can make the k-th of them fail.
+def _open(path: Path, mode: str) -> IO[bytes]:
+    return cast("IO[bytes]", path.open(mode))
+
+
+def _write(stream: IO[bytes], data: bytes | memoryview) -> None:
+    stream.write(data)
+
+
+def _sync(stream: IO[bytes]) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def _rename(source: Path, target: Path) -> None:
+    source.replace(target)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path, doing: str = "writing") -> Iterator[None]:
+    """Turn an OSError into one line that names the file and the remedy."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(_existing_parent(path)).free
+            msg = f"the disk is full while {doing} {path} ({size_text(free)} left): free some space or choose another --out"
+        else:
+            msg = f"{doing} {path} failed: {error.strerror or error}"
+        raise StorageError(msg, error.errno) from error
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+
+
+def _sync_directory(path: Path) -> None:
+    with contextlib.suppress(OSError):  # some file systems cannot sync a directory
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Writer]:
+    """A stream to a new file that takes the name `path` when the block ends without an error; otherwise nothing changed.
+
+    Raises StorageError when the disk is full or the folder cannot be written.
+    """
+    scratch = path.with_name(f"{_SCRATCH}{os.getpid()}-{path.name}")
+    with storage_errors(path):
+        try:
+            with _open(scratch, "wb") as stream:
+                yield Writer(stream)
+                _sync(stream)
+            _rename(scratch, path)
+            _sync_directory(path.parent)
+        except BaseException:
+            _remove(scratch)
+            raise
+
+
+class Writer:
+    """A binary stream that counts and hashes what goes through it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self.bytes = 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        for start in range(0, len(data), 1 << 24):  # pieces of 16 MiB keep Ctrl-C prompt
+            piece = data[start : start + (1 << 24)]
+            _write(self._stream, piece)
+            self._hash.update(piece)
+        self.bytes += len(data)
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic(path) as out:
+        out.write(text.encode("utf-8"))
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes.
+
+    Raises MissingFileError, DamagedFileError (too large) or StorageError (not readable).
+    """
+    with storage_errors(path, "reading"):
+        try:
+            size = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError):
+            msg = f"there is no {path}"
+            raise MissingFileError(msg) from None
+        if size > limit:
+            msg = f"{path} has {size_text(size)}, more than the {size_text(limit)} that such a file may have"
+            raise DamagedFileError(msg)
+        return path.read_bytes()
+
+
+def read_json(path: Path, limit: int = MANIFEST_LIMIT) -> Any:
+    """The value in a JSON file of at most `limit` bytes; errors as in read_bytes, DamagedFileError also for bad JSON."""
+    data = read_bytes(path, limit)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        msg = f"{path} is not valid JSON ({error}): the file is damaged or not ours"
+        raise DamagedFileError(msg) from None
+
+
+def check_output(path: Path, overwrite: bool = False) -> None:
+    """Refuse, before any work, an output directory that is not free.
+
+    Raises OutputExistsError if `path` is a file, holds something while `overwrite` is False, or holds what is not ours
+    (no manifest) whatever `overwrite` says; StorageError if it cannot be made there.
+    """
+    if path.exists() and not path.is_dir():
+        msg = f"{path} is a file; --out names a directory"
+        raise OutputExistsError(msg)
+    content = [p.name for p in path.iterdir() if not p.name.startswith(_SCRATCH)] if path.exists() else []
+    if content and not overwrite:
+        msg = f"{path} is not empty: choose another --out, or pass --overwrite to replace what is there"
+        raise OutputExistsError(msg)
+    if content and MANIFEST not in content:
+        msg = f"{path} holds files that thalweg did not write ({min(content)}): choose another --out"
+        raise OutputExistsError(msg)
+    writable = _existing_parent(path)
+    if not (writable.is_dir() and os.access(writable, os.W_OK)):
+        msg = f"{path} cannot be made: {writable} is not a writable directory"
+        raise StorageError(msg, errno.EACCES)
+
+
+class BundleWriter:
+    """Collects the files of a bundle; `manifest` takes whatever else should be recorded."""
+
+    def __init__(self, path: Path, kind: str, version: int) -> None:
+        self.path = path
+        self.manifest: dict[str, Any] = {"format": kind, "version": version, "files": {}}
+
+    def array(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Write a `.npy` file (little-endian, C order)."""
+        import numpy as np
+
+        little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+        with self._file(name, dtype=str(little.dtype), shape=list(little.shape)) as out:
+            np.lib.format.write_array_header_1_0(cast("Any", out), np.lib.format.header_data_from_array_1_0(little))
+            out.write(memoryview(cast("Any", little)).cast("B") if little.size else b"")
+
+    def json(self, name: str, value: object) -> None:
+        """Write a JSON file."""
+        with self._file(name) as out:
+            out.write(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8"))
+
+    def tensors(self, name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Write a safetensors file."""
+        from safetensors.numpy import save
+
+        with self._file(name, tensors={key: list(value.shape) for key, value in tensors.items()}) as out:
+            out.write(save(dict(tensors)))
+
+    @contextlib.contextmanager
+    def _file(self, name: str, **facts: object) -> Iterator[Writer]:
+        target = self.path / _free_name(self.path, name)
+        with atomic(target) as out:
+            yield out
+        self.manifest["files"][name] = {"path": target.name, "bytes": out.bytes, "sha256": out.sha256, **facts}
+
+
+def _generations(folder: Path, name: str) -> list[Path]:
+    """The files `vectors.safetensors`, `vectors.2.safetensors`, ... that a bundle's file of that name may be stored in."""
+    stem, dot, suffix = name.partition(".")
+    return [p for p in folder.glob(f"{stem}.*") if p.name == name or re.fullmatch(rf"\d+{dot}{suffix}", p.name[len(stem) + 1 :])]
+
+
+def _free_name(folder: Path, name: str) -> str:
+    """The first of these names that is free: the file that an older manifest names must stay as it is."""
+    taken = {path.name for path in _generations(folder, name)}
+    stem, dot, suffix = name.partition(".")
+    names = itertools.chain([name], (f"{stem}.{k}{dot}{suffix}" for k in itertools.count(2)))
+    return next(candidate for candidate in names if candidate not in taken)
+
+
+@contextlib.contextmanager
+def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -> Iterator[BundleWriter]:
+    """Write a bundle to `path`: all of it appears when the block ends, or none of it.
+
+    Raises OutputExistsError as check_output does, StorageError when the disk is full; the former content then stands.
+    """
+    check_output(path, overwrite)
+    fresh = not (path / MANIFEST).exists()
+    made = not path.exists()
+    writer = BundleWriter(path, kind, version)
+    try:
+        with storage_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+        if fresh:  # after kill -9 the directory can still be told from a stranger's
+            _write_manifest(path, {"format": kind, "version": version, "complete": False})
+        yield writer
+        _write_manifest(path, writer.manifest)
+    except BaseException:
+        for entry in writer.manifest["files"].values():
+            _remove(path / entry["path"])
+        if fresh:
+            _remove(path / MANIFEST)
+        if made:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise
+    stored = {entry["path"] for entry in writer.manifest["files"].values()}
+    for name in writer.manifest["files"]:
+        for file in _generations(path, name):
+            if file.name not in stored:
+                _remove(file)
+    for scratch in path.glob(f"{_SCRATCH}*"):
+        _remove(scratch)
+
+
+def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    write_text(path / MANIFEST, json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+class Bundle:
+    """An opened bundle. Each file is checked against the manifest (length, SHA-256) before it is used."""
+
+    def __init__(self, path: Path, kind: str, version: int, verify: bool = True) -> None:
+        """Open `path`.
+
+        Raises MissingFileError if there is no bundle, DamagedFileError if it is another kind, a newer version, or damaged.
+        """
+        self.path = path
+        self.verify = verify
+        if not path.is_dir():
+            msg = f"there is no directory {path}" if not path.exists() else f"{path} is a file, not a directory made by thalweg"
+            raise MissingFileError(msg)
+        if not (path / MANIFEST).exists():
+            msg = f"{path} has no {MANIFEST}: it is not a directory made by thalweg, or its making was interrupted"
+            raise MissingFileError(msg)
+        self.manifest = read_json(path / MANIFEST)
+        if not isinstance(self.manifest, dict) or self.manifest.get("format") != kind:
+            found = self.manifest.get("format") if isinstance(self.manifest, dict) else None
+            msg = f"{path} holds {found!r}, where {kind!r} was expected"
+            raise DamagedFileError(msg)
+        if self.manifest.get("complete") is False:
+            msg = f"{path} is incomplete, its making was interrupted: make it again with --overwrite"
+            raise DamagedFileError(msg)
+        if not isinstance(self.manifest.get("version"), int) or self.manifest["version"] > version:
+            msg = f"{path} has version {self.manifest.get('version')!r} of {kind}; this thalweg reads up to {version}: upgrade"
+            raise DamagedFileError(msg)
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the bundle, after comparing its length (and SHA-256, with `verify`) with the manifest."""
+        entry = self.manifest.get("files", {}).get(name)
+        stored = entry.get("path") if isinstance(entry, dict) else None
+        if not isinstance(stored, str) or Path(stored).name != stored:  # a manifest may not point outside its folder
+            msg = f"{self.path / MANIFEST} does not name {name}: the directory is damaged"
+            raise DamagedFileError(msg)
+        path = self.path / stored
+        with storage_errors(path, "reading"):
+            size = path.stat().st_size if path.is_file() else -1
+            if size != entry.get("bytes"):
+                is_there = "is missing" if size < 0 else f"has {size} bytes where its manifest says {entry.get('bytes')}"
+                msg = f"{path} {is_there}: the copy is damaged or incomplete"
+                raise DamagedFileError(msg)
+            if self.verify and _sha256(path) != entry.get("sha256"):
+                msg = f"{path} does not have the checksum of its manifest: it was changed or damaged"
+                raise DamagedFileError(msg)
+        return path
+
+    def json(self, name: str) -> Any:
+        """The value of a JSON file of the bundle."""
+        path = self.file(name)
+        return read_json(path, limit=path.stat().st_size)
+
+    def array(self, name: str, dtype: str, shape: tuple[int, ...], mmap: bool = True) -> npt.NDArray[Any]:
+        """An array of the bundle, memory-mapped; DamagedFileError unless it has this dtype and shape."""
+        import numpy as np
+
+        path = self.file(name)
+        with path.open("rb") as stream:
+            try:
+                np.lib.format.read_magic(stream)
+                found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
+            except ValueError as error:
+                msg = f"{path} is not a .npy file ({error})"
+                raise DamagedFileError(msg) from None
+            offset = stream.tell()
+        _expect(path, found_dtype, found_shape, np.dtype(dtype), shape)
+        if fortran or path.stat().st_size != offset + math.prod(shape) * found_dtype.itemsize:
+            msg = f"{path} does not hold the array that its header promises"
+            raise DamagedFileError(msg)
+        if math.prod(shape) == 0:
+            return np.zeros(shape, found_dtype)
+        return (
+            np.memmap(path, found_dtype, "r", offset, shape)
+            if mmap
+            else np.fromfile(path, found_dtype, offset=offset).reshape(shape)
+        )
+
+    def tensors(self, name: str, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, npt.NDArray[Any]]:
+        """The named tensors of a safetensors file, memory-mapped; DamagedFileError unless dtypes and shapes are as expected."""
+        path = self.file(name)
+        return {key: _tensor(path, key, *facts) for key, facts in expected.items()}
+
+
+def _tensor(path: Path, key: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """One tensor of a safetensors file as a memory map (the format: 8 bytes header length, JSON header, data)."""
+    import numpy as np
+
+    numpy_names = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+        if header_bytes > min(size - 8, 100 << 20):
+            msg = f"{path} is not a safetensors file: its header would have {header_bytes} bytes"
+            raise DamagedFileError(msg)
+        try:
+            entry = json.loads(stream.read(header_bytes))[key]
+            first, last = (int(offset) for offset in entry["data_offsets"])
+            found = np.dtype(numpy_names[entry["dtype"]]), tuple(int(n) for n in entry["shape"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            msg = f"{path} has no usable tensor {key!r} ({error.__class__.__name__})"
+            raise DamagedFileError(msg) from None
+    _expect(path, found[0], found[1], np.dtype(dtype), shape)
+    start = 8 + header_bytes + first
+    if first < 0 or last - first != math.prod(shape) * found[0].itemsize or 8 + header_bytes + last > size:
+        msg = f"{path}: the tensor {key!r} does not fit into the file"
+        raise DamagedFileError(msg)
+    return np.memmap(path, found[0], "r", start, shape)
+
+
+def _expect(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], want: np.dtype[Any], want_shape: tuple[int, ...]) -> None:
+    if dtype != want or shape != want_shape:
+        msg = f"{path} holds {dtype} {shape} where {want} {want_shape} was expected"
+        raise DamagedFileError(msg)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def parse_size(text: str) -> int:
+    """Bytes from '512M', '2G', '1.5g' or '1000000' (powers of 1024). Raises InputError."""
+    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+    number, unit = (text[:-1], units[text[-1].upper()]) if text[-1:].upper() in units else (text, 1)
+    try:
+        size = float(number) * unit
+    except ValueError:
+        size = math.nan
+    if not 0 < size < math.inf:
+        msg = f"{text!r} is not a size: write a number with K, M, G or T, for example 512M or 2G"
+        raise InputError(msg)
+    return int(size)
+
+
+def size_text(n: float) -> str:
+    """'1.5 GB' from a number of bytes (powers of 1000, as disks are sold)."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n < 1000 or unit == "GB":
+            break
+        n /= 1000
+    return f"{n:.0f} {unit}" if unit == "bytes" or n >= 100 else f"{n:.1f} {unit}"

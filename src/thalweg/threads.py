@@ -1,0 +1,98 @@
+"""How many cores there are for us, and the one thread pool that compiled kernels run on.
+
+Kernels are serial and release the GIL (`thalweg.jit`); a job is cut into tasks whose results do not depend on which thread ran
+them, so any number of threads gives the same bits. The pool is made on first use and made anew in a forked child, whose
+parent's threads do not exist there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import TypeVar
+
+from thalweg.errors import InputError
+
+T = TypeVar("T")
+
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}  # (process id, size) -> pool
+
+
+def available() -> int:
+    """Cores that this process may use: CPU affinity and the cgroup's quota, not the number of cores in the machine."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not Linux
+        cores = os.cpu_count() or 1
+    return max(1, min(cores, _cgroup_quota()))
+
+
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores granted by a container's CPU quota, rounded up; a large number where there is none."""
+    unlimited = 1 << 20
+    with contextlib.suppress(OSError, ValueError):  # cgroup v2: "max 100000" or "150000 100000"
+        quota, period = (root / "cpu.max").read_text().split()
+        return unlimited if quota == "max" else -(-int(quota) // int(period))
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # cgroup v1
+        quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+        period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        return unlimited if int(quota) <= 0 else -(-int(quota) // int(period))
+    return unlimited
+
+
+def resolve(threads: int | None) -> int:
+    """The number of threads to use: `threads`, or all available ones for None.
+
+    Raises InputError if `threads` is not a positive integer.
+    """
+    if threads is None:
+        return available()
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        msg = f"threads={threads!r} is not a positive whole number; leave it out to use all {available()} cores"
+        raise InputError(msg)
+    return threads
+
+
+def run_tasks(task: Callable[..., T], arguments: Iterable[tuple[object, ...]], threads: int | None = None) -> list[T]:
+    """[task(*a) for a in arguments], on up to `threads` threads; results in the order of the arguments.
+
+    The first exception is raised after the running tasks have ended; tasks not yet begun are dropped. BLAS inside a task is held
+    to one thread, because threads times threads is slower than either.
+    """
+    jobs = list(arguments)
+    n = min(resolve(threads), len(jobs))
+    with one_blas_thread():
+        if n <= 1:
+            return [task(*job) for job in jobs]
+        futures = [_pool(n).submit(task, *job) for job in jobs]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures]
+        finally:  # an exception or Ctrl-C: nothing of ours runs on when the caller goes on
+            for future in futures:
+                future.cancel()
+            wait(futures)
+
+
+def _pool(size: int) -> ThreadPoolExecutor:
+    key = (os.getpid(), size)
+    if key not in _pools:
+        _pools[key] = ThreadPoolExecutor(size, thread_name_prefix="thalweg")
+    return _pools[key]
+
+
+@contextlib.contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Hold BLAS and OpenMP to one thread: ours come from the pool, and results must not depend on how BLAS splits a sum."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1):
+        yield
+
+
+def blocks(n: int, size: int) -> list[tuple[int, int]]:
+    """[(0, size), (size, 2 size), ...] up to n: fixed blocks, so that sums over them are the same for any number of threads."""
+    return [(start, min(start + size, n)) for start in range(0, n, size)]
