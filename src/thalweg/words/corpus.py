@@ -1,0 +1,189 @@
+"""Where text comes from: files, folders, standard input, the docstrings of what is installed, or Python iterables.
+
+A source is read as blocks of bytes, so memory does not grow with the length of a file or of a line. Compressed files are known
+by their first bytes. A file that is not text is left out and named in the report; bytes that are not UTF-8 separate words and
+are counted.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import lzma
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+from thalweg.errors import InputError, MissingFileError, UsageError, near_misses
+from thalweg.files import size_text, storage_errors
+
+BLOCK = 1 << 20  # bytes read at a time
+SUFFIXES = (".txt", ".text", ".md", ".rst")  # what is read of a folder, also with a suffix of compression
+COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # first bytes -> how to open
+DOCS = "docs:"
+STDIN = "-"
+BINARY_SHARE = 0.1  # more undecodable bytes than this in the first 64 KiB: not text
+
+
+@dataclass
+class Report:
+    """What was read: for the person who asked, and for the manifest."""
+
+    sources: list[str] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
+    n_files: int = 0
+    n_bytes: int = 0  # of text, after decompression
+    bad_bytes: int = 0
+    dropped_words: int = 0
+    language: str = ""
+    tokenizer: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One text: `blocks()` yields its bytes; `size` is the length of the file, for progress (0 if unknown)."""
+
+    name: str
+    blocks: Callable[[], Iterator[tuple[bytes, int]]]  # (text, bytes of the file read so far)
+    size: int = 0
+
+
+def sources(paths: Iterable[str | os.PathLike[str]], report: Report) -> list[Source]:
+    """The texts behind paths, folders, "-" (standard input) and "docs:" (docstrings of installed packages).
+
+    Files of a folder that are not text by their name are left out. Raises MissingFileError for a path that is not there,
+    InputError for a folder without text.
+    """
+    found: list[Source] = []
+    for given in paths:
+        name = os.fspath(given)
+        report.sources.append(name)
+        if name == DOCS:
+            from thalweg.words import docstrings
+
+            found += [Source(f"{DOCS}{package}", text) for package, text in docstrings.packages().items()]
+        elif name == STDIN:
+            found.append(Source("standard input", _stdin))
+        elif ":" in name and name.split(":")[0].isalpha() and not Path(name).exists():
+            msg = f"there is no source {name!r}.{near_misses(name, [DOCS, STDIN])}"
+            raise MissingFileError(msg)
+        else:
+            found += _files(Path(name))
+    return found
+
+
+def _files(path: Path) -> list[Source]:
+    if path.is_file():
+        return [_file(path)]
+    if path.is_dir():
+        names = sorted(_walk(path), key=os.fsencode)
+        if not names:
+            msg = f"{path} holds no text: looked for {', '.join('*' + s for s in SUFFIXES)}, also compressed; name other files directly"
+            raise InputError(msg)
+        return [_file(name) for name in names]
+    if path.exists() or path.is_symlink():
+        if path.is_symlink() and not path.exists():
+            msg = f"{path} is a link to something that is not there"
+            raise MissingFileError(msg)
+        return [_file(path)]  # a pipe, such as /dev/fd/63 of a shell's <(command)
+    msg = f"there is no file or folder {path}"
+    raise MissingFileError(msg)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            plain = name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
+            if not name.startswith(".") and plain.lower().endswith(SUFFIXES):
+                yield Path(root, name)
+
+
+def _file(path: Path) -> Source:
+    with storage_errors(path, "reading"):
+        size = path.stat().st_size if path.is_file() else 0
+    return Source(str(path), lambda: _read(path), size)
+
+
+def _read(path: Path) -> Iterator[tuple[bytes, int]]:
+    with storage_errors(path, "reading"), path.open("rb") as raw:
+        start = raw.peek(8)[:8] if hasattr(raw, "peek") else b""
+        opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
+        text = cast("IO[bytes]", opener(raw, "rb")) if opener else cast("IO[bytes]", raw)
+        try:
+            while block := text.read(BLOCK):
+                yield block, raw.tell() if raw.seekable() else 0
+        except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+            msg = f"{path} is damaged: its compressed data end or break off early ({error})"
+            raise InputError(msg) from None
+        except OSError as error:
+            if opener is None:
+                raise
+            msg = f"{path} is damaged: {error}"
+            raise InputError(msg) from None
+
+
+def _stdin() -> Iterator[tuple[bytes, int]]:
+    if sys.stdin is None or sys.stdin.isatty():
+        msg = "standard input is a terminal: pipe a text into it, as in: cat notes.txt | thalweg words fit - --out vec"
+        raise UsageError(msg)
+    done = 0
+    while block := sys.stdin.buffer.read1(BLOCK):
+        done += len(block)
+        yield block, 0
+
+
+def why_not_text(start: bytes) -> str | None:
+    """Why the first bytes of a file are not those of a text, or None if they are."""
+    start = start[: 1 << 16]
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "text in UTF-16: pass --encoding utf-16"
+    if b"\0" in start:
+        return "a binary file"
+    bad = start.decode("utf-8", "ignore").encode("utf-8")
+    share = 1 - len(bad) / max(1, len(start))
+    if share > BINARY_SHARE:
+        return f"not UTF-8 ({share:.0%} of its first bytes cannot be decoded): a binary file, or pass --encoding, for example gb18030"
+    return None
+
+
+def decoded(blocks: Iterator[tuple[bytes, int]], encoding: str) -> Iterator[tuple[bytes, int]]:
+    """Blocks in another encoding as UTF-8; what cannot be decoded becomes a separator."""
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for block, done in blocks:
+        yield decoder.decode(block).encode("utf-8", "replace"), done
+    yield decoder.decode(b"", True).encode("utf-8", "replace"), 0
+
+
+def check_encoding(encoding: str) -> str:
+    """The codec's name. Raises InputError for one that Python does not know or that does not decode bytes to text."""
+    try:
+        info = codecs.lookup(encoding)
+        "".encode(encoding)
+    except (LookupError, UnicodeError):
+        msg = f"there is no encoding {encoding!r}; common ones are utf-8, gb18030, utf-16, latin-1"
+        raise InputError(msg) from None
+    return info.name
+
+
+def nothing_left(report: Report) -> InputError:
+    """The error for a corpus of which no word was left."""
+    given = ", ".join(report.sources) or "the corpus"
+    if report.skipped:
+        path, reason = report.skipped[0]
+        more = f" (and {len(report.skipped) - 1} more)" if len(report.skipped) > 1 else ""
+        return InputError(f"nothing to read: {path} is {reason}{more}")
+    if report.n_bytes == 0:
+        return InputError(f"{given} is empty")
+    return InputError(f"{given} holds no words ({size_text(report.n_bytes)} read)")
+
+
+def is_text_list(corpus: object) -> bool:
+    """Whether a Python corpus is an iterable of texts or of token lists rather than of paths."""
+    return not isinstance(corpus, (str, os.PathLike)) and not (
+        isinstance(corpus, (list, tuple)) and bool(corpus) and all(isinstance(item, os.PathLike) for item in corpus)
+    )

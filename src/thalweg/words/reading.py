@@ -1,0 +1,255 @@
+"""A corpus to a vocabulary and a stream of word numbers.
+
+Words are numbered by falling count, equal counts by their UTF-8 bytes, so the numbering does not depend on the order of reading.
+Words rarer than `min_count` are taken out of the stream and the window closes up over them, as word2vec, GloVe and the source do.
+
+Chinese has no spaces: with language "zh" the text goes through jieba's dictionary first (rjieba, without its model for unknown
+words, so no word is invented), then through the same automaton as any other text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg.errors import InputError, near_misses
+from thalweg.jit import kernel
+from thalweg.words import corpus as corpora
+from thalweg.words.tokens import EDGE, Scanner, letters, nonspace
+
+LANGUAGES = ("auto", "words", "zh", "whitespace")
+HAN_SHARE = 0.2  # more of the letters than this are Han: the text is taken as Chinese
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_LETTER = re.compile(r"[^\W\d_]")
+_FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+_HAS_FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+_UNDECODABLE = re.compile("[\udc80-\udcff]")
+
+
+class Progress(Protocol):
+    """Called now and then by long work: how much of `total` (None: unknown) is done, and figures by name."""
+
+    def __call__(self, done: float, total: float | None, **numbers: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """words: (n_words,) by falling count; counts: (n_words,) int64; ids: (n,) int32, EDGE between units; n_read: tokens read."""
+
+    words: list[str]
+    counts: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.int32]
+    n_read: int
+    report: corpora.Report
+
+
+def fold(text: str) -> str:
+    """Full-width letters and digits to ASCII, so that the dictionary knows them."""
+    return text.translate(_FULL_WIDTH) if _HAS_FULL_WIDTH.search(text) else text
+
+
+def segment(text: str) -> list[str]:
+    """A Chinese text as the pieces of jieba's dictionary (words, and whatever stands between them)."""
+    import rjieba
+
+    return cast("list[str]", rjieba.cut(fold(text), False))
+
+
+def words_of(text: str, language: str) -> list[str]:
+    """The words of a text by the rule that a corpus of this language is read with."""
+    scanner = Scanner("file", nonspace() if language == "whitespace" else letters())
+    joined = " ".join(segment(text)) if language == "zh" else text
+    scanner.feed(joined.encode("utf-8", "replace"))
+    scanner.end_unit()
+    return [scanner.word(int(k)).decode("utf-8", "replace") for k in scanner.ids() if k >= 0]
+
+
+def detect(text: str) -> str:
+    """ "zh" if over a fifth of the letters are Han, else "words"."""
+    n_letters = len(_LETTER.findall(text))
+    return "zh" if len(_HAN.findall(text)) > HAN_SHARE * max(1, n_letters) else "words"
+
+
+def read(
+    corpus: Any,
+    *,
+    language: str = "auto",
+    unit: str = "line",
+    encoding: str = "utf-8",
+    min_count: int = 5,
+    max_words: int | None = None,
+    progress: Progress | None = None,
+) -> Tokens:
+    """Read a corpus: paths, or an iterable of texts or of token lists (`thalweg.words.fit` says what is what).
+
+    Raises InputError if nothing is left to count, MissingFileError for a path that is not there.
+    """
+    if language not in LANGUAGES:
+        msg = f"language={language!r} is not known.{near_misses(language, LANGUAGES)}"
+        raise InputError(msg)
+    report = corpora.Report()
+    if corpora.is_text_list(corpus):
+        scanner = _read_items(corpus, language, unit, report, progress)
+    else:
+        paths = [corpus] if not isinstance(corpus, (list, tuple)) else corpus
+        scanner = _read_sources(
+            corpora.sources(paths, report), language, unit, corpora.check_encoding(encoding), report, progress
+        )
+    report.bad_bytes += scanner.bad_bytes
+    report.dropped_words = scanner.dropped_words
+    if scanner.n_words == 0:
+        raise corpora.nothing_left(report)
+    return _with_vocabulary(scanner, min_count, max_words, report)
+
+
+def _read_sources(
+    found: list[corpora.Source], language: str, unit: str, encoding: str, report: corpora.Report, progress: Progress | None
+) -> Scanner:
+    scanner: Scanner | None = None
+    total = sum(source.size for source in found) or None
+    before = 0
+    for source in found:
+        blocks = source.blocks()
+        first, _ = start = next(blocks, (b"", 0))
+        if encoding == "utf-8" and (reason := corpora.why_not_text(first)):
+            report.skipped.append((source.name, reason))
+            continue
+        stream = _chain(start, blocks)
+        if encoding != "utf-8":
+            stream = corpora.decoded(stream, encoding)
+        for text, done in stream:
+            text = text.removeprefix(codecs.BOM_UTF8)
+            if scanner is None:
+                report.language = detect(text.decode("utf-8", "ignore")) if language == "auto" else language
+                report.tokenizer = _tokenizer_name(report.language)
+                scanner = Scanner(unit, nonspace() if report.language == "whitespace" else letters())
+                feeder = _Segmenter(scanner) if report.language == "zh" else scanner
+            feeder.feed(text)
+            report.n_bytes += len(text)
+            if progress is not None:
+                progress(before + done, total, phase="reading")
+        if scanner is not None:
+            feeder.end_unit()
+        before += source.size
+        report.n_files += 1
+    if scanner is not None and isinstance(feeder, _Segmenter):
+        report.bad_bytes += feeder.bad_bytes
+    return scanner or Scanner(unit)
+
+
+def _chain(first: tuple[bytes, int], rest: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
+    yield first
+    yield from rest
+
+
+def _tokenizer_name(language: str) -> str:
+    if language != "zh":
+        return {"words": "letters, marks and numbers", "whitespace": "white space"}[language]
+    from importlib.metadata import version
+
+    return f"rjieba {version('rjieba')}, dictionary only"
+
+
+class _Segmenter:
+    """Segments Chinese on its way into a scanner; keeps what follows the last line break for the next block."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        self._scanner = scanner
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._rest = ""
+        self.bad_bytes = 0
+
+    def feed(self, data: bytes, final: bool = False) -> None:
+        text = self._rest + self._decoder.decode(data, final)
+        end = len(text) if final or len(text) > 4 * corpora.BLOCK else text.rfind("\n") + 1
+        self._rest = text[end:]
+        text, n_bad = _UNDECODABLE.subn(" ", text[:end])
+        self.bad_bytes += n_bad
+        self._scanner.feed(" ".join(segment(text)).encode("utf-8"))
+
+    def end_unit(self) -> None:
+        self.feed(b"", final=True)
+        self._decoder.reset()
+        self._scanner.end_unit()
+
+
+def _read_items(corpus: Any, language: str, unit: str, report: corpora.Report, progress: Progress | None) -> Scanner:
+    """An iterable of texts (each at least a unit of its own) or of token lists (each a unit, its tokens taken as they are)."""
+    try:
+        items: Iterable[Any] = iter(corpus)
+    except TypeError:
+        msg = f"a corpus is a path, or an iterable of texts or of token lists, not {type(corpus).__name__}"
+        raise InputError(msg) from None
+    report.sources.append(f"a Python {type(corpus).__name__}")
+    scanner: Scanner | None = None
+    for n, item in enumerate(items):
+        as_tokens = not isinstance(item, str)
+        if scanner is None:
+            report.language = "whitespace" if as_tokens else detect(item) if language == "auto" else language
+            report.tokenizer = "none: token lists" if as_tokens else _tokenizer_name(report.language)
+            scanner = Scanner(unit, nonspace() if as_tokens or report.language == "whitespace" else letters())
+            feeder: _Segmenter | Scanner = _Segmenter(scanner) if report.language == "zh" and not as_tokens else scanner
+        text = _joined(item, n) if as_tokens else item
+        data = text.encode("utf-8", "replace")
+        feeder.feed(data)
+        feeder.end_unit()
+        report.n_bytes += len(data)
+        if progress is not None and n % 1000 == 0:
+            progress(n, None, phase="reading")
+    report.n_files = 1
+    return scanner or Scanner(unit)
+
+
+def _joined(item: Any, n: int) -> str:
+    if isinstance(item, bytes) or not isinstance(item, Iterable):
+        msg = f"item {n} of the corpus is {type(item).__name__}; a text or a list of tokens was expected"
+        raise InputError(msg)
+    tokens = list(item)
+    bad = next((token for token in tokens if not isinstance(token, str) or not token or set(token) & set(" \t\n\r\v\f\0")), None)
+    if bad is not None:
+        msg = f"item {n} of the corpus holds the token {bad!r}; tokens are strings without white space"
+        raise InputError(msg)
+    return " ".join(tokens)
+
+
+def _with_vocabulary(scanner: Scanner, min_count: int, max_words: int | None, report: corpora.Report) -> Tokens:
+    stream = scanner.ids()
+    counts = np.bincount(stream[stream >= 0], minlength=scanner.n_words)
+    kept = [(-int(counts[k]), scanner.word(int(k))) for k in np.flatnonzero(counts >= min_count)]
+    order = sorted(range(len(kept)), key=kept.__getitem__)[:max_words]
+    numbers = np.flatnonzero(counts >= min_count)[order]
+    if len(numbers) < 2:
+        n_read = int(counts.sum())
+        msg = (
+            f"{len(numbers)} of {scanner.n_words} words occur{'s' * (len(numbers) == 1)} at least {min_count} times in "
+            f"{n_read} tokens; vectors need two words or more: give more text or pass a smaller min_count (--min-count)"
+        )
+        raise InputError(msg)
+    renumbered = np.full(scanner.n_words + 1, -2, np.int32)  # the last place is read for EDGE = -1
+    renumbered[numbers] = np.arange(len(numbers), dtype=np.int32)
+    renumbered[EDGE] = EDGE
+    ids = stream.copy()
+    n = _renumber(ids, renumbered)
+    words = [kept[k][1].decode("utf-8", "replace") for k in order]
+    return Tokens(words, counts[numbers].astype(np.int64), ids[:n].copy(), int(counts.sum()), report)
+
+
+@kernel
+def _renumber(ids, renumbered):  # type: ignore[no-untyped-def]
+    """Final numbers in place of provisional ones; rare words (-2) and edges behind edges are taken out. Returns the new length."""
+    n = 0
+    for k in range(len(ids)):
+        number = renumbered[ids[k]]
+        if number >= 0 or (number == -1 and n > 0 and ids[n - 1] != -1):
+            ids[n] = number
+            n += 1
+    return n
+
+
+__all__ = ["Progress", "Tokens", "detect", "read", "segment", "words_of"]

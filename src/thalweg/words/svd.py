@@ -1,0 +1,113 @@
+"""The start of the solver: the leading eigenvectors of the table of positive PMI.
+
+The closed-form minimiser of the *unweighted* squared error with unseen pairs at 0. The PMI is taken here with the marginals of
+the pair table, its contexts smoothed with the power 3/4 (Levy, Goldberg and Dagan 2015), as the mean of both orders:
+
+    s_ij = max(0, ln X_ij - (1 + 3/4)/2 (ln r_i + ln r_j) + ln sum_k r_k^(3/4)),    r_i = sum_{j != i} X_ij
+
+Randomised subspace iteration (Halko, Martinsson and Tropp 2011), orthonormalised through Gram matrices in float64; with
+eigenpairs (E, L):  u = E |L|^(1/2),  k = u sign(L).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thalweg.jit import kernel
+from thalweg.threads import run_tasks
+from thalweg.words.objective import Doubles, Floats, Table, gram
+from thalweg.words.reading import Progress
+
+SMOOTH = 0.75
+POWER_STEPS = 4
+OVERSAMPLE = 16
+
+
+def start(
+    table: Table,
+    dim: int,
+    *,
+    seed: int = 0,
+    power_steps: int = POWER_STEPS,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Floats, Floats]:
+    """Word and context vectors from the eigenvectors of the positive PMI.   two (n_words, dim)"""
+    n_words = len(table.pull)
+    width = min(n_words, dim + OVERSAMPLE)
+    offsets, base = _smoothed_offsets(table)
+    steps = power_steps + 2
+    basis = np.random.default_rng(seed).standard_normal((n_words, width), np.float32)
+    for k in range(steps):
+        basis = _orthonormal(basis, threads)
+        product = _times(table, offsets, base, basis, threads)
+        if progress is not None:
+            progress(k + 1, steps, phase="starting")
+        if k < steps - 1:
+            basis = product
+    projected = _cross(basis, product, threads)  # Q^T S Q   (width, width)
+    values, inner = np.linalg.eigh((projected + projected.T) / 2)
+    leading = np.argsort(-np.abs(values), kind="stable")[: min(dim, width)]
+    values, inner = values[leading], inner[:, leading]
+    vectors = basis @ (inner * np.sqrt(np.abs(values))).astype(np.float32)
+    word = np.zeros((n_words, dim), np.float32)
+    word[:, : vectors.shape[1]] = vectors
+    context = word.copy()
+    context[:, : len(values)] *= np.where(values < 0, -1, 1).astype(np.float32)
+    return word, context
+
+
+def _smoothed_offsets(table: Table) -> tuple[Doubles, float]:
+    """s_ij = max(0, t_ij + offsets_i + offsets_j + base)."""
+    sums = np.maximum(table.row_sums, np.finfo(float).tiny)  # a word without any pair has no entry to apply it to
+    log_sums = np.log(sums)
+    offsets = table.to_log - (1 + SMOOTH) / 2 * log_sums
+    return offsets, table.log_base + float(np.log(np.sum(sums**SMOOTH)))
+
+
+def _times(table: Table, offsets: Doubles, base: float, basis: Floats, threads: int | None) -> Floats:
+    product = np.empty_like(basis)
+    args = (table.indptr, table.columns, table.targets, offsets, base, np.ascontiguousarray(basis).ravel(), basis.shape[1])
+    run_tasks(lambda first, last: _multiply(first, last, *args, product), row_tasks(table.indptr), threads)
+    return product
+
+
+def row_tasks(indptr: np.ndarray[tuple[int], np.dtype[np.int64]], entries: int = 1 << 18) -> list[tuple[int, int]]:
+    """Ranges of rows of about `entries` entries each, so that threads get equal work."""
+    cuts = np.searchsorted(indptr, np.arange(0, indptr[-1] + entries, entries))
+    cuts = np.unique(np.concatenate([[0], np.clip(cuts, 0, len(indptr) - 1), [len(indptr) - 1]]))
+    return [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+@kernel(fastmath=True)
+def _multiply(first, last, indptr, columns, targets, offsets, base, basis, width, product):  # type: ignore[no-untyped-def]
+    """Rows first..last of S times basis."""
+    total = np.zeros(width, np.float32)
+    for row in range(first, last):
+        total[:] = 0
+        for e in range(indptr[row], indptr[row + 1]):
+            column = np.int64(columns[e])
+            value = np.float32(targets[e] + offsets[row] + offsets[column] + base)
+            if value > 0:
+                place = column * width
+                for k in range(width):
+                    total[k] += value * basis[place + k]
+        product[row] = total
+
+
+def _cross(left: Floats, right: Floats, threads: int | None) -> Doubles:
+    """left^T right in float64, summed over fixed blocks."""
+    from thalweg.threads import blocks
+
+    def block(first: int, last: int) -> Doubles:
+        return left[first:last].astype(np.float64).T @ right[first:last].astype(np.float64)
+
+    return np.asarray(np.sum(run_tasks(block, blocks(len(left), 4096), threads), axis=0))
+
+
+def _orthonormal(columns: Floats, threads: int | None) -> Floats:
+    """The same span with orthonormal columns, through the Gram matrix in float64; directions of no weight become 0."""
+    values, vectors = np.linalg.eigh(gram(columns, np.ones(len(columns), np.float32), threads)[0])
+    alive = values > values[-1] * 1e-12
+    scale = np.where(alive, 1 / np.sqrt(np.where(alive, values, 1)), 0)
+    return np.asarray(columns @ (vectors * scale).astype(np.float32))
