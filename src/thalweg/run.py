@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import operator
+import textwrap
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,18 +58,16 @@ class Run:
     def summary(self) -> str:
         """A table as plain text: energies at the start, at the end and the least on the way, and the last points."""
         records, chains, d = self.x.shape
-        rows = [("energy, mean over chains" if chains > 1 else "energy", self.energy_path)]
+        mean, last = ", mean over chains" * (chains > 1), self.energy[-1]
+        energies = [(f"energy{mean}", self.energy_path)]
         if chains > 1:
-            last = self.energy[-1]
-            rows += [
-                (f"{what}, chain {i}", self.energy[:, i]) for what, i in (("lowest", last.argmin()), ("highest", last.argmax()))
-            ]
-        rows += [
-            (f"x[{j}]" + (", mean over chains" if chains > 1 else ""), self.x[:, :, j].mean(axis=1)) for j in range(min(d, 8))
-        ]
+            ends = (("lowest", last.argmin()), ("highest", last.argmax()))
+            energies += [(f"{what} at the end: chain {chain}", self.energy[:, chain]) for what, chain in ends]
         lines = [f"{self.title}: {_count(records - 1, 'step')}, {_count(chains, 'chain')} in {_count(d, 'dimension')}"]
-        lines += [f"{'':<28}{'start':>13}{'end':>13}{'least':>13}{'at step':>9}"]
-        lines += [f"{what:<28}{v[0]:>13.6g}{v[-1]:>13.6g}{v.min():>13.6g}{int(v.argmin()):>9}" for what, v in rows]
+        lines += [f"{'':<30}{'start':>14}{'end':>14}{'least':>14}{'at step':>9}"]
+        lines += [f"{what:<30}{u[0]:>14.6g}{u[-1]:>14.6g}{u.min():>14.6g}{u.argmin():>9}" for what, u in energies]
+        for j in range(min(d, 8)):
+            lines.append(f"{f'x[{j}]{mean}':<30}{self.x[0, :, j].mean():>14.6g}{self.x[-1, :, j].mean():>14.6g}")
         if d > 8:
             lines.append(f"x[8] to x[{d - 1}] are not shown")
         if self.diverged_at is not None:
@@ -82,8 +81,8 @@ class Run:
         from thalweg import style
 
         path = self.energy_path
-        title = f"{self.title}:\nenergy {path[0]:.3g} → {path[-1]:.3g} in {_count(len(path) - 1, 'step')}"
-        return style.energy_plot(path.tolist(), title=title, ax=ax)
+        claim = f"energy {path[0]:.3g} → {path[-1]:.3g} in {_count(len(path) - 1, 'step')}"
+        return style.energy_plot(path.tolist(), title=f"{claim}\n{textwrap.fill(self.title, 50)}", ax=ax)
 
     def __repr__(self) -> str:
         records, chains, d = self.x.shape

@@ -11,13 +11,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES", "SGD", "HeavyBall", "Rule", "Slots", "State", "choice", "const", "decay", "flag", "get", "rate"]
 
-_RULES = ("RULES", "SGD", "HeavyBall", "get")  # these live in rules, the others in rule
-
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        home = "rules" if name in _RULES else "rule"
-        return getattr(importlib.import_module(f"{__name__}.{home}"), name)
+        homes = [importlib.import_module(f"{__name__}.{home}") for home in ("rule", "rules")]
+        return next(vars(home)[name] for home in homes if name in vars(home))
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
 

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 from thalweg.errors import RuleError, near_misses
 
@@ -32,30 +32,30 @@ Value: TypeAlias = Any  # a float or an array: whatever has + - * / ** and compa
 
 def rate(default: float) -> float:
     """Declare a learning rate: a finite number of at least 0."""
-    return _declare("rate", default)
+    return cast(float, _declare("rate", default))
 
 
 def decay(default: float) -> float:
     """Declare a factor by which a slot is kept from step to step: a number in [0, 1)."""
-    return _declare("decay", default)
+    return cast(float, _declare("decay", default))
 
 
 def const(default: float) -> float:
     """Declare any other number: finite and at least 0."""
-    return _declare("const", default)
+    return cast(float, _declare("const", default))
 
 
 def flag(default: bool) -> bool:
     """Declare a switch between two forms of the step."""
-    return _declare("flag", default)
+    return cast(bool, _declare("flag", default))
 
 
 def choice(default: str, *others: str) -> str:
     """Declare a choice between named forms of the step."""
-    return _declare("choice", default, (default, *others))
+    return cast(str, _declare("choice", default, (default, *others)))
 
 
-def _declare(kind: str, default: object, options: tuple[str, ...] = ()) -> Any:
+def _declare(kind: str, default: object, options: tuple[str, ...] = ()) -> object:
     return field(default=default, metadata={"kind": kind, "options": options})
 
 
@@ -115,8 +115,9 @@ class Rule(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if not isinstance(cls.slots, Slots):
-            msg = f"{cls.__name__}.slots is {cls.slots!r}; write it as slots = Slots(m=0)"
+        slots: object = cls.slots
+        if not isinstance(slots, Slots):
+            msg = f"{cls.__name__}.slots is {slots!r}; write it as slots = Slots(m=0)"
             raise RuleError(msg)
 
     def __post_init__(self) -> None:
@@ -132,7 +133,7 @@ class Rule(ABC):
     def replace(self, **changes: object) -> Self:
         """The same rule with other hyper-parameters: rule.replace(lr=0.01). Raises RuleError for an unknown one."""
         _check_names(type(self), changes)
-        return replace(self, **changes)  # type: ignore[arg-type]
+        return replace(self, **changes)
 
     def to_config(self) -> dict[str, float | bool | str]:
         """Everything that makes this rule, for JSON: its class's name under "rule", then its fields."""
@@ -140,7 +141,7 @@ class Rule(ABC):
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
-        """The rule that `to_config` wrote; fields that are not there keep their defaults. RuleError: another rule's, a faulty one."""
+        """The rule that `to_config` wrote; absent fields keep their defaults. RuleError: another rule's, or a faulty value."""
         given = dict(config)
         name = given.pop("rule", None)
         if name != cls.__name__:

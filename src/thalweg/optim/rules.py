@@ -30,8 +30,8 @@ class HeavyBall(Rule):
     """Momentum: m = momentum m + (1 - dampening) g, where the first m is g whatever the dampening; p = p - lr m.
 
     A ball with friction: steps of h = sqrt lr through p'' + (1 - momentum)/h p' = -grad L. On 1/2 lambda p^2 stable iff
-    lr < 2 (1 + momentum) / ((1 - dampening) lambda). The form and the defaults of lr and dampening are torch.optim.SGD's,
-    momentum 0.9 is the custom of the field. Source: Polyak 1964, doi 10.1016/0041-5553(64)90137-5.
+    lr < 2 (1 + momentum) / ((1 - dampening) lambda). The form and the defaults of lr and dampening are torch.optim.SGD's (which
+    ignores dampening when momentum is 0), momentum 0.9 is the custom of the field. Source: Polyak 1964, doi 10.1016/0041-5553(64)90137-5.
     """
 
     lr: float = rate(1e-3)
@@ -49,7 +49,7 @@ RULES: dict[str, type[Rule]] = {"sgd": SGD, "heavyball": HeavyBall}
 
 
 def get(name: str) -> type[Rule]:
-    """The rule of that name, whatever its capitals, dashes and underscores: get("heavy-ball") is HeavyBall.
+    """Find a rule by its name, whatever the capitals, dashes and underscores: "heavy-ball" names HeavyBall.
 
     Raises RuleError for an unknown name, with the nearest ones.
     """

@@ -1,0 +1,38 @@
+"""Word vectors whose inner product is pointwise mutual information, from any raw corpus.
+
+>>> from thalweg import words
+>>> wv = words.fit("notes/")            # doctest: +SKIP
+>>> wv.related("river")                 # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from thalweg.words.counts import CooccurrenceCounts, count
+    from thalweg.words.fitting import fit, solve
+    from thalweg.words.reading import read
+    from thalweg.words.vectors import WordVectors
+
+_HOMES = {
+    "CooccurrenceCounts": "counts",
+    "WordVectors": "vectors",
+    "count": "counts",
+    "fit": "fitting",
+    "read": "reading",
+    "solve": "fitting",
+}
+__all__ = ["CooccurrenceCounts", "WordVectors", "count", "fit", "read", "solve"]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return __all__

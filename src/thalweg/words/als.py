@@ -2,7 +2,8 @@
 
 With the contexts fixed each word's vector u solves a ridge problem of its own, A u = b with
 
-    A = sum_j w_j k_j k_j^T + rho p G + ridge I,     b = sum_j w_j t_j k_j + rho p floor h,     G = sum_j p_j k_j k_j^T,  h = sum_j p_j k_j
+    A = sum_j w_j k_j k_j^T + rho p G + ridge I,     b = sum_j w_j t_j k_j + rho p floor h,
+    G = sum_j p_j k_j k_j^T,     h = sum_j p_j k_j
 
 It is taken `cg` conjugate-gradient steps towards the solution from where it stands, without forming A: two passes over the row's
 entries a step. Every step lowers J (Hestenes and Stiefel 1952; Takacs, Pilaszy and Tikk 2011 for its use in factorisation). Rows
@@ -16,9 +17,11 @@ import numpy as np
 from thalweg.errors import InputError
 from thalweg.jit import kernel
 from thalweg.threads import run_tasks
-from thalweg.words.objective import Floats, Settings, Table, all_pairs_energy, gram
+from thalweg.words.objective import Doubles, Floats, Settings, Table, all_pairs_energy, gram
 from thalweg.words.reading import Progress
 from thalweg.words.svd import row_tasks
+
+Grams = tuple[Doubles, Doubles]  # (sum_i p_i v_i v_i^T, sum_i p_i v_i) of one side
 
 
 def descend(
@@ -61,10 +64,12 @@ def energy(table: Table, word: Floats, context: Floats, settings: Settings, thre
     return _energy(seen, grams, word, context, table, settings)
 
 
-def _energy(seen: float, grams, word: Floats, context: Floats, table: Table, settings: Settings) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def _energy(
+    seen: float, grams: tuple[Grams, Grams], word: Floats, context: Floats, table: Table, settings: Settings
+) -> dict[str, float]:
     parts = {
         "seen": seen,
-        "all_pairs": all_pairs_energy(*grams, table.pull, settings),
+        "all_pairs": all_pairs_energy(grams[0], grams[1], table.pull, settings),
         "ridge": settings.ridge / 2 * float(np.vdot(word, word) + np.vdot(context, context)),
     }
     total = sum(parts.values())
@@ -93,7 +98,12 @@ def _solve_rows(first, last, indptr, columns, weights, targets, others, rows, pu
     others: the fixed side, flat, so that no view is made in the hot loop.
     """
     dim = rows.shape[1]
-    x, residual, direction, product = np.empty(dim, np.float32), np.empty(dim, np.float32), np.empty(dim, np.float32), np.empty(dim, np.float32)
+    x, residual, direction, product = (
+        np.empty(dim, np.float32),
+        np.empty(dim, np.float32),
+        np.empty(dim, np.float32),
+        np.empty(dim, np.float32),
+    )
     for row in range(first, last):
         for k in range(dim):
             x[k] = rows[row, k]

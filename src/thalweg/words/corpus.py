@@ -23,7 +23,11 @@ from thalweg.files import size_text, storage_errors
 
 BLOCK = 1 << 20  # bytes read at a time
 SUFFIXES = (".txt", ".text", ".md", ".rst")  # what is read of a folder, also with a suffix of compression
-COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}  # first bytes -> how to open
+COMPRESSED: dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}  # first bytes -> how to open
 DOCS = "docs:"
 STDIN = "-"
 BINARY_SHARE = 0.1  # more undecodable bytes than this in the first 64 KiB: not text
@@ -82,7 +86,8 @@ def _files(path: Path) -> list[Source]:
     if path.is_dir():
         names = sorted(_walk(path), key=os.fsencode)
         if not names:
-            msg = f"{path} holds no text: looked for {', '.join('*' + s for s in SUFFIXES)}, also compressed; name other files directly"
+            looked = ", ".join("*" + suffix for suffix in SUFFIXES)
+            msg = f"{path} holds no text: looked for {looked}, also compressed; name other files directly"
             raise InputError(msg)
         return [_file(name) for name in names]
     if path.exists() or path.is_symlink():
@@ -131,9 +136,7 @@ def _stdin() -> Iterator[tuple[bytes, int]]:
     if sys.stdin is None or sys.stdin.isatty():
         msg = "standard input is a terminal: pipe a text into it, as in: cat notes.txt | thalweg words fit - --out vec"
         raise UsageError(msg)
-    done = 0
-    while block := sys.stdin.buffer.read1(BLOCK):
-        done += len(block)
+    while block := sys.stdin.buffer.read(BLOCK):
         yield block, 0
 
 
@@ -147,7 +150,9 @@ def why_not_text(start: bytes) -> str | None:
     bad = start.decode("utf-8", "ignore").encode("utf-8")
     share = 1 - len(bad) / max(1, len(start))
     if share > BINARY_SHARE:
-        return f"not UTF-8 ({share:.0%} of its first bytes cannot be decoded): a binary file, or pass --encoding, for example gb18030"
+        return (
+            f"not UTF-8 ({share:.0%} of its first bytes cannot be decoded): a binary file, or pass --encoding, for example gb18030"
+        )
     return None
 
 

@@ -7,8 +7,8 @@
     t_ij = ln( X_ij T^2 / (N c_i c_j) )        the PMI;     w_ij = min(1, (X_ij / x_max)^alpha)
     p_i  = (c_i sqrt(N) / (T sqrt(x_max)))^beta    so that p_i p_j = (count expected by chance / x_max)^beta
 
-The first line is the source's objective (Su Jianlin 2017, "更别致的词向量模型", kexue.fm 4671), its weights are GloVe's (Pennington et
-al. 2014). It has no bias terms: the vectors have to explain frequency themselves, which is what makes their lengths mean
+The first line is the source's objective (Su Jianlin 2017, "更别致的词向量模型", kexue.fm 4671), its weights are GloVe's
+(Pennington et al. 2014). It has no bias terms: the vectors have to explain frequency themselves, which is what makes their lengths mean
 something. The second line says what not meeting is worth: a pair that chance alone would have brought together often, and that
 never met, is pulled below chance; two rare words are left alone. It is separable, so it costs O(V d^2) (Gram matrices).
 """
@@ -28,7 +28,7 @@ from thalweg.words.counts import CooccurrenceCounts
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
-_BLOCK = 4096  # rows of a partial Gram matrix: fixed, so that sums have the same bits for any number of threads
+BLOCK = 4096  # rows of a partial Gram matrix: fixed, so that sums have the same bits for any number of threads
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,13 @@ class Settings:
         not_negative = {"alpha": self.alpha, "rho": self.rho, "beta": self.beta, "ridge": self.ridge}
         for name, value in {**positive, **not_negative, "floor": self.floor}.items():
             if not math.isfinite(value) or (name in positive and value <= 0) or (name in not_negative and value < 0):
-                kind = "a positive number" if name in positive else "a number, 0 or more" if name in not_negative else "a finite number"
+                kind = (
+                    "a positive number"
+                    if name in positive
+                    else "a number, 0 or more"
+                    if name in not_negative
+                    else "a finite number"
+                )
                 msg = f"{name}={value!r} is not {kind}"
                 raise InputError(msg)
 
@@ -133,7 +139,7 @@ def gram(rows: Floats, pull: Floats, threads: int | None) -> tuple[Doubles, Doub
         weighted = part * pull[first:last, None]
         return part.T @ weighted, weighted.sum(axis=0)
 
-    parts = run_tasks(block, blocks(len(rows), _BLOCK), threads)
+    parts = run_tasks(block, blocks(len(rows), BLOCK), threads)
     return np.sum([p[0] for p in parts], axis=0), np.sum([p[1] for p in parts], axis=0)
 
 

@@ -13,7 +13,8 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ def segment(text: str) -> list[str]:
     """A Chinese text as the pieces of jieba's dictionary (words, and whatever stands between them)."""
     import rjieba
 
-    return cast("list[str]", rjieba.cut(fold(text), False))
+    return rjieba.cut(fold(text), False)
 
 
 def words_of(text: str, language: str) -> list[str]:
@@ -71,7 +72,7 @@ def words_of(text: str, language: str) -> list[str]:
 
 
 def detect(text: str) -> str:
-    """ "zh" if over a fifth of the letters are Han, else "words"."""
+    """The language "zh" if over a fifth of the letters are Han, else "words"."""
     n_letters = len(_LETTER.findall(text))
     return "zh" if len(_HAN.findall(text)) > HAN_SHARE * max(1, n_letters) else "words"
 
@@ -98,9 +99,7 @@ def read(
         scanner = _read_items(corpus, language, unit, report, progress)
     else:
         paths = [corpus] if not isinstance(corpus, (list, tuple)) else corpus
-        scanner = _read_sources(
-            corpora.sources(paths, report), language, unit, corpora.check_encoding(encoding), report, progress
-        )
+        scanner = _read_sources(corpora.sources(paths, report), language, unit, corpora.check_encoding(encoding), report, progress)
     report.bad_bytes += scanner.bad_bytes
     report.dropped_words = scanner.dropped_words
     if scanner.n_words == 0:
@@ -190,6 +189,13 @@ def _read_items(corpus: Any, language: str, unit: str, report: corpora.Report, p
     scanner: Scanner | None = None
     for n, item in enumerate(items):
         as_tokens = not isinstance(item, str)
+        if (
+            n == 0
+            and isinstance(item, str)
+            and (item == corpora.DOCS or ("\n" not in item and len(item) < 256 and Path(item).exists()))
+        ):
+            msg = f"a list of strings is a list of texts, and {item!r} names a source: pass it alone, or a list of pathlib.Path"
+            raise InputError(msg)
         if scanner is None:
             report.language = "whitespace" if as_tokens else detect(item) if language == "auto" else language
             report.tokenizer = "none: token lists" if as_tokens else _tokenizer_name(report.language)
@@ -211,7 +217,7 @@ def _joined(item: Any, n: int) -> str:
         msg = f"item {n} of the corpus is {type(item).__name__}; a text or a list of tokens was expected"
         raise InputError(msg)
     tokens = list(item)
-    bad = next((token for token in tokens if not isinstance(token, str) or not token or set(token) & set(" \t\n\r\v\f\0")), None)
+    bad = next((t for t in tokens if not isinstance(t, str) or not t or set(t) & set(" \t\n\r\v\f\0")), None)
     if bad is not None:
         msg = f"item {n} of the corpus holds the token {bad!r}; tokens are strings without white space"
         raise InputError(msg)

@@ -11,11 +11,13 @@ eigenpairs (E, L):  u = E |L|^(1/2),  k = u sign(L).
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from thalweg.jit import kernel
-from thalweg.threads import run_tasks
-from thalweg.words.objective import Doubles, Floats, Table, gram
+from thalweg.threads import blocks, one_blas_thread, run_tasks
+from thalweg.words.objective import BLOCK, Doubles, Floats, Table, gram
 from thalweg.words.reading import Progress
 
 SMOOTH = 0.75
@@ -46,10 +48,10 @@ def start(
         if k < steps - 1:
             basis = product
     projected = _cross(basis, product, threads)  # Q^T S Q   (width, width)
-    values, inner = np.linalg.eigh((projected + projected.T) / 2)
+    values, inner = _eigh((projected + projected.T) / 2)
     leading = np.argsort(-np.abs(values), kind="stable")[: min(dim, width)]
     values, inner = values[leading], inner[:, leading]
-    vectors = basis @ (inner * np.sqrt(np.abs(values))).astype(np.float32)
+    vectors = _rotate(basis, inner * np.sqrt(np.abs(values)), threads)
     word = np.zeros((n_words, dim), np.float32)
     word[:, : vectors.shape[1]] = vectors
     context = word.copy()
@@ -76,7 +78,7 @@ def row_tasks(indptr: np.ndarray[tuple[int], np.dtype[np.int64]], entries: int =
     """Ranges of rows of about `entries` entries each, so that threads get equal work."""
     cuts = np.searchsorted(indptr, np.arange(0, indptr[-1] + entries, entries))
     cuts = np.unique(np.concatenate([[0], np.clip(cuts, 0, len(indptr) - 1), [len(indptr) - 1]]))
-    return [(int(a), int(b)) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in itertools.pairwise(cuts)]
 
 
 @kernel(fastmath=True)
@@ -95,19 +97,31 @@ def _multiply(first, last, indptr, columns, targets, offsets, base, basis, width
         product[row] = total
 
 
+def _eigh(matrix: Doubles) -> tuple[Doubles, Doubles]:
+    with one_blas_thread():
+        values, vectors = np.linalg.eigh(matrix)
+        return values, vectors
+
+
 def _cross(left: Floats, right: Floats, threads: int | None) -> Doubles:
     """left^T right in float64, summed over fixed blocks."""
-    from thalweg.threads import blocks
 
     def block(first: int, last: int) -> Doubles:
         return left[first:last].astype(np.float64).T @ right[first:last].astype(np.float64)
 
-    return np.asarray(np.sum(run_tasks(block, blocks(len(left), 4096), threads), axis=0))
+    return np.asarray(np.sum(run_tasks(block, blocks(len(left), BLOCK), threads), axis=0))
 
 
 def _orthonormal(columns: Floats, threads: int | None) -> Floats:
     """The same span with orthonormal columns, through the Gram matrix in float64; directions of no weight become 0."""
-    values, vectors = np.linalg.eigh(gram(columns, np.ones(len(columns), np.float32), threads)[0])
+    values, vectors = _eigh(gram(columns, np.ones(len(columns), np.float32), threads)[0])
     alive = values > values[-1] * 1e-12
     scale = np.where(alive, 1 / np.sqrt(np.where(alive, values, 1)), 0)
-    return np.asarray(columns @ (vectors * scale).astype(np.float32))
+    return _rotate(columns, vectors * scale, threads)
+
+
+def _rotate(columns: Floats, matrix: Doubles, threads: int | None) -> Floats:
+    """Columns @ matrix, block by block: BLAS may not choose how to cut it."""
+    small = matrix.astype(np.float32)
+    parts = run_tasks(lambda first, last: columns[first:last] @ small, blocks(len(columns), BLOCK), threads)
+    return np.concatenate(parts)

@@ -1,7 +1,7 @@
 """Text to tokens: a byte automaton that lower-cases, cuts and numbers words in one pass.
 
-A word is a maximal run of letters, marks and numbers (Unicode categories L, M, N), each character lower-cased on its own; everything
-else separates. Reference definition, for any text:
+A word is a maximal run of letters, marks and numbers (Unicode categories L, M, N), each character lower-cased on its own;
+everything else separates. Reference definition, for any text:
 
     "".join(low(ch) if category(ch)[0] in "LMN" else " " for ch in text).split()
 

@@ -1,0 +1,198 @@
+"""`thalweg words`: fit, related, similar, analogy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from thalweg import options
+from thalweg.console import Console, duration
+from thalweg.files import check_output, size_text
+
+if TYPE_CHECKING:
+    from thalweg.words.vectors import Ranked, WordVectors
+
+
+@options.command("fit", examples=["thalweg words fit docs: --out vec", "cat notes/*.txt | thalweg words fit - --out vec --dim 64"])
+@click.argument("corpus", nargs=-1, required=True)
+@options.out_option(required=True)
+@options.option("--dim", type=options.Number(int, low=1, high=4096), default=128, help="Numbers in a vector.")
+@options.option("--window", type=options.Number(int, low=1, high=1000), default=10, help="Tokens to each side that count as near.")
+@options.option("--min-count", type=options.Number(int, low=1), default=5, help="Leave out rarer words.")
+@options.option(
+    "--language", type=options.Choice(["auto", "words", "zh", "whitespace"]), default="auto", help="How the text is cut into words."
+)
+@options.option("--unit", type=options.Choice(["line", "paragraph", "file"]), default="line", help="What no window reaches across.")
+@options.option("--epochs", type=options.Number(int, low=0), default=5, help="Sweeps of the solver.")
+@options.option("--encoding", default="utf-8", advanced=True, help="Encoding of the files, such as gb18030.")
+@options.option("--max-words", type=options.Number(int, low=2), advanced=True, help="Keep only the N most frequent words.")
+@options.option(
+    "--distance",
+    type=options.Choice(["harmonic", "uniform", "linear"]),
+    default="harmonic",
+    advanced=True,
+    help="Weight of a pair.",
+)
+@options.option("--x-max", type=options.Number(float, above=0), default=100.0, advanced=True, help="Count of full weight.")
+@options.option("--alpha", type=options.Number(float, low=0), default=0.75, advanced=True, help="Power of the weight.")
+@options.option("--rho", type=options.Number(float, low=0), default=1.0, advanced=True, help="Pull of all pairs to the floor.")
+@options.option("--floor", type=options.Number(float), default=-1.0, advanced=True, help="PMI of a pair that never met.")
+@options.option("--beta", type=options.Number(float, low=0), default=0.75, advanced=True, help="Power of the pull.")
+@options.option("--ridge", type=options.Number(float, low=0), default=0.0, advanced=True, help="Pull of the vectors to 0.")
+@options.seed_option
+@options.threads_option
+@options.overwrite_option
+@options.json_option
+@options.quiet_option
+def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: bool, **settings: Any) -> None:
+    """Make word vectors from texts.
+
+    CORPUS is one or more files or folders (also compressed), - for standard input, or docs: for the docstrings of the Python
+    packages that are installed.
+    """
+    check_output(out, overwrite)
+    console = Console(json=json, quiet=quiet, command="words fit")
+    from thalweg.words import fitting
+
+    console.note(f"reading {' '.join(corpus)}; the first run compiles for some seconds")
+    try:
+        with console.progress() as progress:
+            vectors = fitting.fit([Path(name) for name in corpus], progress=progress, **settings)
+    except KeyboardInterrupt:
+        console.note(f"Nothing was written to {out}.")
+        raise
+    for note in _notes(vectors, settings["dim"]):
+        console.note(note)
+    vectors.save(out, overwrite=overwrite)
+    summary = _summary(vectors, out)
+    console.result(summary, lambda: console.table(["", "value"], _rows(vectors, console.elapsed(), out)))
+    word = _telling_word(vectors)
+    console.next_steps([
+        f"thalweg words related {out} {word}",
+        f"thalweg words similar {out} {word}",
+        f'thalweg words analogy {out} "{_analogy_hint(vectors)}"',
+    ])  # fmt: skip
+
+
+def _summary(vectors: WordVectors, out: Path) -> dict[str, Any]:
+    names = ("tokens_read", "tokens_kept", "stored_pairs", "language", "bad_bytes", "skipped", "seconds")
+    facts = {name: vectors.info[name] for name in names}
+    return {"out": out, "n_words": len(vectors), "dim": vectors.dim, **facts, "energy_path": vectors.energy_path}
+
+
+def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]]:
+    info = vectors.info
+    seconds = ", ".join(f"{name} {duration(value)}" for name, value in info["seconds"].items())
+    return [
+        ("text", f"{size_text(info['n_bytes'])}, {info['tokens_read']:,} tokens ({info['language']})"),
+        ("vocabulary", f"{len(vectors):,} words, seen {info['min_count']} times or more"),
+        ("pairs", f"{info['stored_pairs']:,} that met within {info['window']} tokens"),
+        ("energy", f"{vectors.energy_path[0]:,.0f} at the start, {vectors.energy_path[-1]:,.0f} after "
+                   f"{len(vectors.energy_path) - 1} sweeps"),
+        ("time", f"{elapsed} ({seconds})"),
+        ("vectors", f"{out}, {vectors.dim} dimensions"),
+    ]  # fmt: skip
+
+
+def _notes(vectors: WordVectors, dim: int) -> list[str]:
+    """What the person should know about how the corpus was read."""
+    info = vectors.info
+    notes = [f"left out {path}: {reason}" for path, reason in info["skipped"][:5]]
+    if len(info["skipped"]) > 5:
+        notes.append(f"left out {len(info['skipped']) - 5} more files")
+    if info["bad_bytes"]:
+        notes.append(f"{info['bad_bytes']:,} bytes are not valid in the text's encoding and were read as spaces")
+    if info["dropped_words"]:
+        notes.append(f"{info['dropped_words']:,} words longer than 1000 bytes were left out")
+    if vectors.dim < dim:
+        notes.append(f"--dim {dim} was lowered to {vectors.dim}: there are only {len(vectors):,} words")
+    if info["tokens_kept"] < 100_000:
+        notes.append(f"{info['tokens_kept']:,} tokens are little text: expect rough neighbours")
+    return notes
+
+
+def _telling_word(vectors: WordVectors) -> str:
+    """A word worth asking about: of the frequent ones the one with the longest vector, which means the most specific company."""
+    import numpy as np
+
+    n = min(len(vectors), 500)
+    norms = np.linalg.norm(vectors.word[:n] + vectors.context[:n], axis=1)
+    order = [int(place) for place in np.argsort(-norms)]
+    wanted = 2 if vectors.language == "zh" else 4
+    return next((w for w in (vectors.words[p] for p in order) if len(w) >= wanted and w.isalpha()), vectors.words[order[0]])
+
+
+def _analogy_hint(vectors: WordVectors) -> str:
+    known = (("机场", "飞机", "火车"), ("king", "man", "woman"), ("argmax", "max", "min"), ("paris", "france", "italy"))
+    found = next((triple for triple in known if all(word in vectors for word in triple)), None)
+    return "{} - {} + {}".format(*(found or (vectors.words * 3)[:3]))
+
+
+def _ask(folder: Path, verb: str, json: bool, quiet: bool) -> tuple[Console, WordVectors]:
+    from thalweg.words.vectors import WordVectors
+
+    return Console(json=json, quiet=quiet, command=f"words {verb}"), WordVectors.load(folder)
+
+
+def _show(console: Console, ranked: Ranked, score: str) -> None:
+    value = [{"word": word, score: number} for word, number in ranked]
+    console.result(value, lambda: console.table(["word", score], ranked))
+
+
+restrict_option = options.option("--restrict", type=options.Number(int, low=1), help="Only among the N most frequent words.")
+vectors_argument = click.argument("vectors", type=options.ExistingPath())
+
+
+@options.command("related", examples=["thalweg words related vec matrix", "thalweg words related vec matrix sparse --topn 5"])
+@vectors_argument
+@click.argument("word", nargs=-1, required=True)
+@options.topn_option
+@restrict_option
+@options.json_option
+@options.quiet_option
+def related(vectors: Path, word: tuple[str, ...], topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+    """Words that occur together with a word.
+
+    The score is the estimated pointwise mutual information in nats: the logarithm of how many times more often two words meet than
+    chance would have them. Several words are asked about together: their scores are added.
+    """
+    console, wv = _ask(vectors, "related", json, quiet)
+    _show(console, wv.related(*word, topn=topn, restrict=restrict), "pmi")
+
+
+@options.command("similar", examples=["thalweg words similar vec matrix", "thalweg words similar vec matrix --restrict 5000"])
+@vectors_argument
+@click.argument("word")
+@options.topn_option
+@restrict_option
+@options.json_option
+@options.quiet_option
+def similar(vectors: Path, word: str, topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+    """Words that are used like a word: the cosine of their vectors."""
+    console, wv = _ask(vectors, "similar", json, quiet)
+    _show(console, wv.similar(word, topn=topn, restrict=restrict), "cosine")
+
+
+@options.command(
+    "analogy",
+    examples=['thalweg words analogy vec "argmax - max + min"', 'thalweg words analogy vec "机场 - 飞机 + 火车" --topn 3'],
+)
+@vectors_argument
+@click.argument("expression", nargs=-1, required=True)
+@options.topn_option
+@restrict_option
+@options.json_option
+@options.quiet_option
+def analogy(vectors: Path, expression: tuple[str, ...], topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+    """Solve a - b + c: which word is to c as a is to b?
+
+    EXPRESSION is words joined by + and - with spaces between, or three words a b c.
+    """
+    from thalweg.words.expression import parse
+
+    text = " ".join(expression)
+    parse(text)  # wrong use is seen before the first file is opened
+    console, wv = _ask(vectors, "analogy", json, quiet)
+    _show(console, wv.analogy(text, topn=topn, restrict=restrict), "cosine")

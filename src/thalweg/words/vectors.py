@@ -1,0 +1,238 @@
+"""Word vectors and the questions they answer. Plain NumPy over memory-mapped arrays.
+
+related    inner product: <u_i, k_j> estimates the mutual information of two words, also for pairs that never met
+similar    cosine of u + k: the same neighbours, whatever the importance
+analogy    a - b + c: the word whose unit vector is nearest to the combination (Mikolov et al. 2013), on [u, k]
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses, visible
+from thalweg.files import Bundle, write_bundle
+from thalweg.words import spelling
+from thalweg.words.expression import parse
+
+KIND = "thalweg-words"
+VERSION = 1
+OUTPUTS = ("sum", "concat", "word")
+Ranked = list[tuple[str, float]]
+
+
+class WordVectors:
+    """Vectors of a vocabulary, two for each word: as a word (u) and as a context (k), in the balanced gauge.
+
+    words: by falling count; counts (n_words,) int64; word, context (n_words, dim) float32; spectrum (dim,) float64;
+    energy_path: the energy before and after every sweep; info: how they were made. Made by `thalweg.words.fit` or `load`.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        counts: npt.NDArray[np.int64],
+        word: npt.NDArray[np.float32],
+        context: npt.NDArray[np.float32],
+        spectrum: npt.NDArray[np.float64],
+        *,
+        energy_path: Sequence[float] = (),
+        info: dict[str, Any] | None = None,
+        name: str = "these vectors",
+    ) -> None:
+        self.words = list(words)
+        self.counts = counts
+        self.word = word
+        self.context = context
+        self.spectrum = spectrum
+        self.energy_path = list(energy_path)
+        self.info = info or {}
+        self.name = name
+        self.index = {word: place for place, word in enumerate(self.words)}
+
+    # what it holds
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __contains__(self, word: object) -> bool:
+        return word in self.index
+
+    def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
+        """The vector u + k of a word.   (dim,)"""
+        place = self._place(word)
+        return np.asarray(self.word[place] + self.context[place])
+
+    @property
+    def dim(self) -> int:
+        return int(self.word.shape[1])
+
+    @property
+    def language(self) -> str:
+        """The rule by which the corpus was cut into words: "words", "zh" or "whitespace"."""
+        return str(self.info.get("language", "words"))
+
+    def vectors(self, output: str = "sum") -> npt.NDArray[np.float32]:
+        """The vectors read off the fit: "sum" u + k, "concat" [u, k], "word" u.   (n_words, dim), concat: (n_words, 2 dim)"""
+        if output not in OUTPUTS:
+            msg = f"output={output!r} is not known.{near_misses(output, OUTPUTS)}"
+            raise InputError(msg)
+        if output == "word":
+            return self.word
+        return self.word + self.context if output == "sum" else np.concatenate([self.word, self.context], axis=1)
+
+    @functools.lru_cache(maxsize=3)  # noqa: B019 - dies with the object's last use in the cache of three
+    def _unit(self, output: str) -> npt.NDArray[np.float32]:
+        vectors = self.vectors(output)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.where(norms > 0, norms, 1))
+
+    # questions
+
+    def related(self, *words: str, negative: Sequence[str] = (), topn: int = 10, restrict: int | None = None) -> Ranked:
+        """The words with the largest estimated mutual information with a word, or with a group of words (its sum).
+
+        restrict: only among that many most frequent words. Returns [(word, PMI in nats)], descending.
+        Raises UnknownWordError.
+        """
+        places = [self._place(word) for word in words]
+        against = [self._place(word) for word in negative]
+        if not places:
+            msg = "related() needs a word"
+            raise InputError(msg)
+        n = self._candidates(restrict)
+        u = self.word[places].sum(axis=0) - self.word[against].sum(axis=0)
+        k = self.context[places].sum(axis=0) - self.context[against].sum(axis=0)
+        scores = (self.context[:n] @ u + self.word[:n] @ k) / 2
+        return self._best(scores, [*places, *against], topn)
+
+    def similar(self, word: str, *, topn: int = 10, restrict: int | None = None) -> Ranked:
+        """The words that keep the same company: [(word, cosine)], descending. Raises UnknownWordError."""
+        place = self._place(word)
+        unit = self._unit("sum")
+        return self._best(unit[: self._candidates(restrict)] @ unit[place], [place], topn)
+
+    def analogy(self, a: str, b: str | None = None, c: str | None = None, *, topn: int = 10, restrict: int | None = None) -> Ranked:
+        """A - b + c, as three words or as one expression: `analogy("机场 - 飞机 + 火车")`.
+
+        Unit vectors of the output "concat" are added and compared by cosine (3CosAdd); the words of the question are left out.
+        Returns [(word, cosine)], descending. Raises ExpressionError or UnknownWordError.
+        """
+        if (b is None) != (c is None):
+            msg = "analogy() takes three words, or one expression such as 'king - man + woman'"
+            raise InputError(msg)
+        terms = parse(a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
+        places = [self._place(word) for _, word in terms]
+        unit = self._unit("concat")
+        target = np.sum([sign * unit[place] for (sign, _), place in zip(terms, places, strict=True)], axis=0)
+        length = np.linalg.norm(target)
+        if length < 1e-6:
+            msg = f"{a!r} adds up to nothing: its words cancel"
+            raise InputError(msg)
+        return self._best(unit[: self._candidates(restrict)] @ (target / length), places, topn)
+
+    def pmi(self, a: str, b: str) -> float:
+        """The estimated pointwise mutual information of two words, in nats."""
+        i, j = self._place(a), self._place(b)
+        return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
+
+    def _candidates(self, restrict: int | None) -> int:
+        if restrict is not None and restrict < 1:
+            msg = f"restrict={restrict} leaves no words to choose from; give 1 or more"
+            raise InputError(msg)
+        return len(self) if restrict is None else min(restrict, len(self))
+
+    def _best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
+        """The topn largest scores, equal ones in the order of frequency."""
+        if topn < 1:
+            msg = f"topn={topn} is not a positive whole number"
+            raise InputError(msg)
+        scores = np.array(scores, np.float32)
+        without = [place for place in set(without) if place < len(scores)]
+        scores[without] = -np.inf
+        k = min(topn, len(scores) - len(without))
+        if k <= 0:
+            return []
+        floor = np.partition(scores, len(scores) - k)[len(scores) - k]
+        places = np.flatnonzero(scores >= floor)
+        ranked = sorted(places, key=lambda place: (-scores[place], place))[:k]
+        return [(self.words[place], float(scores[place])) for place in ranked]
+
+    def _place(self, word: object) -> int:
+        """The number of a word, spelled as the corpus was read. Raises UnknownWordError with near spellings."""
+        if isinstance(word, str) and word in self.index:
+            return self.index[word]
+        from thalweg.words.reading import words_of
+
+        if not isinstance(word, str):
+            msg = f"a word is a string, not {type(word).__name__}"
+            raise InputError(msg)
+        pieces = words_of(word, "words" if self.language == "zh" else self.language)
+        if len(pieces) == 1 and pieces[0] in self.index:
+            return self.index[pieces[0]]
+        near = spelling.near(word.lower(), self.words)
+        hint = f" Near spellings: {', '.join(near)}." if near else ""
+        if not near and self.language == "zh" and len(known := [w for w in words_of(word, "zh") if w in self.index]) > 1:
+            hint = f" Its pieces are known: {' '.join(known)}."
+        msg = f'"{word}" is not among the {len(self):,} words of {self.name}.{hint}'
+        raise UnknownWordError(msg, near)
+
+    # files
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a directory of open files: vectors.safetensors, vocab.json, word_counts.npy, manifest.json.
+
+        Raises OutputExistsError if it holds something already, StorageError if the disk is full; then nothing changed.
+        """
+        with write_bundle(Path(path), KIND, VERSION, overwrite) as bundle:
+            bundle.json("vocab.json", self.words)
+            bundle.array("word_counts.npy", np.asarray(self.counts, np.int64))
+            bundle.tensors("vectors.safetensors", {"word": self.word, "context": self.context, "spectrum": self.spectrum})
+            bundle.manifest |= {"n_words": len(self), "dim": self.dim, "energy_path": self.energy_path, "info": self.info}
+
+    @classmethod
+    def load(cls, path: str | Path, *, verify: bool = True) -> WordVectors:
+        """Open a directory made by `save`, memory-mapped; `verify` compares checksums, which reads every byte once.
+
+        Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises.
+        """
+        path = Path(path)
+        bundle = Bundle(path, KIND, VERSION, verify)
+        n_words, dim = bundle.manifest.get("n_words"), bundle.manifest.get("dim")
+        if not (isinstance(n_words, int) and isinstance(dim, int) and 1 <= n_words < 1 << 31 and 1 <= dim <= 1 << 16):
+            msg = f"{path} promises {n_words!r} words of {dim!r} dimensions: its manifest is damaged"
+            raise DamagedFileError(msg)
+        words = bundle.json("vocab.json")
+        if not isinstance(words, list) or len(words) != n_words or not all(isinstance(word, str) for word in words):
+            msg = f"{path / 'vocab.json'} is not a list of {n_words} words"
+            raise DamagedFileError(msg)
+        shapes = {"word": ("<f4", (n_words, dim)), "context": ("<f4", (n_words, dim)), "spectrum": ("<f8", (dim,))}
+        tensors = bundle.tensors("vectors.safetensors", shapes)
+        for key, tensor in tensors.items():
+            if not np.isfinite(tensor.sum(dtype=np.float64)):  # any NaN or infinity makes the sum one
+                msg = f"{path}: the tensor {key!r} holds values that are not finite"
+                raise DamagedFileError(msg)
+        counts = bundle.array("word_counts.npy", "<i8", (n_words,))
+        path_numbers, info = bundle.manifest.get("energy_path", []), bundle.manifest.get("info", {})
+        if not isinstance(info, dict) or not isinstance(path_numbers, list):
+            msg = f"{path}: the manifest is damaged"
+            raise DamagedFileError(msg)
+        return cls(words, counts, **tensors, energy_path=path_numbers, info=info, name=str(path))
+
+    # displays
+
+    def __repr__(self) -> str:
+        return f"WordVectors({len(self):,} words, dim={self.dim})"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(visible(word))}</td><td style='text-align:right'>{int(n):,}</td></tr>"
+            for word, n in zip(self.words[:10], self.counts[:10], strict=False)
+        )
+        return f"<p>{html.escape(repr(self))}</p><table><tr><th>word</th><th>count</th></tr>{rows}</table>"
