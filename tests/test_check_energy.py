@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from thalweg import energies
 from thalweg.energies import check_energy, value_and_gradient
@@ -77,6 +79,22 @@ def test_each_broken_energy_is_caught_by_its_own_sentence(name):
 def test_the_unbroken_mutant_passes():
     """The faults are caught, not the class that carries them."""
     assert check_energy(Mutant(), POINTS).gradient_error < 1e-6
+
+
+@settings(deadline=None)
+@given(
+    waves=st.lists(st.floats(-3, 3), min_size=3, max_size=3),
+    scale=st.sampled_from([1e-6, 1.0, 1e6]),
+    offset=st.sampled_from([0.0, -1e7, 1e9]),
+)
+def test_a_sound_energy_is_never_refused(waves, scale, offset):
+    """U = scale sum_i cos(w_i x_i) + offset: round-off, which an offset amplifies, is not taken for a wrong gradient."""
+    sound = (
+        lambda x: scale * np.cos(waves * x).sum(-1) + offset,
+        lambda x: -scale * waves * np.sin(waves * x),
+    )
+    waves = np.array(waves)
+    check_energy(sound, POINTS)
 
 
 def test_a_promised_descent_is_held_to_its_word():

@@ -155,7 +155,7 @@ WORDS = Group(
         "similar": "Words that are used like a word.",
         "analogy": "Solve a - b + c.",
     },
-    examples=["thalweg words fit notes/ --out vec", 'thalweg words analogy vec "king - man + woman"'],
+    examples=["thalweg words fit docs: --out vec", "thalweg words related vec matrix"],
 )
 
 
@@ -191,7 +191,7 @@ program = Program(
         "doctor": "Show what is installed, what works and what is missing.",
         "completion": "Print what makes a shell complete commands and options.",
     },
-    examples=["thalweg tour --out tour", "thalweg words fit notes/ --out vec"],
+    examples=["thalweg tour --out tour", "thalweg words fit docs: --out vec"],
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 click.version_option(__version__, prog_name="thalweg", message="%(prog)s %(version)s")(program)

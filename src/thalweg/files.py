@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from thalweg import __version__
 from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError
 
 if TYPE_CHECKING:
@@ -257,6 +258,21 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
                 _remove(file)
     for scratch in path.glob(f"{_SCRATCH}*"):
         _remove(scratch)
+
+
+def write_pages(path: Path, kind: str, version: int, pages: Mapping[str, str], overwrite: bool = False) -> None:
+    """Write text files that each stand for themselves, and a manifest that says whose they are; each is replaced atomically.
+
+    Raises as write_bundle does.
+    """
+    check_output(path, overwrite)
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    if not (path / MANIFEST).exists():  # so that an interrupted writing can be told from a stranger's folder
+        _write_manifest(path, {"format": kind, "version": version, "pages": []})
+    for name, text in pages.items():
+        write_text(path / name, text)
+    _write_manifest(path, {"format": kind, "version": version, "thalweg": __version__, "pages": sorted(pages)})
 
 
 def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:

@@ -175,7 +175,7 @@ def environment_locale(environ: Mapping[str, str] = os.environ) -> str:
 
 out_option = SharedOption("--out", type=Folder(), metavar="DIR", help="Directory for the result.")
 seed_option = SharedOption("--seed", type=Number(int, low=0, high=2**63 - 1), default=0, help="Seed of all randomness.")
-threads_option = SharedOption("--threads", type=Number(int, low=1), show_default="all available", help="Cores to use.")
+threads_option = SharedOption("--threads", type=Number(int, low=1), help="Cores to use.  [default: all available]")
 memory_option = SharedOption("--memory", type=Size(), metavar="SIZE", help="Limit for large buffers, such as 512M or 2G.")
 overwrite_option = SharedOption("--overwrite", is_flag=True, help="Replace what thalweg wrote to --out before.")
 json_option = SharedOption("--json", is_flag=True, help="Print the result as one JSON object.")
@@ -184,8 +184,8 @@ locale_option = SharedOption(
     "--locale",
     type=Choice(["en", "zh"]),
     default=environment_locale,
-    show_default="from the environment",
-    help="Language of reports and pages.",
+    show_default=False,
+    help="Language of reports and pages.  [default: the environment's]",
 )
 topn_option = SharedOption("--topn", type=Number(int, low=1), default=10, metavar="K", help="How many results.")
 

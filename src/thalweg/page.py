@@ -155,6 +155,18 @@ class Section:
         )
 
 
+@dataclass(frozen=True)
+class GalleryPage:
+    """One page of the gallery. script: its only program; style: rules beyond the common ones; notice: origin and licence of its data."""
+
+    title: str
+    lead: str
+    body: list[Markup]
+    script: str = ""
+    style: str = ""
+    notice: Markup | None = None
+
+
 def exhibit_html(exhibit: Exhibit) -> Markup:
     caption = tag("figcaption", exhibit.caption) if exhibit.caption else Markup("")
     return tag("figure", exhibit.content, caption)

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.energies.contract import Energy, as_points, name_of, value_and_gradient
+from thalweg.energies.contract import Energy, Floats, as_points, name_of, value_and_gradient
 from thalweg.errors import InputError, RuleError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Floats = npt.NDArray[np.float64]
 S = TypeVar("S")
 
 
@@ -121,9 +120,7 @@ def descend(
         u, g = evaluate(p)  # (n,), (n, d)
         if not np.isfinite(u).all():
             row = int(np.argmin(np.isfinite(u)))
-            msg = (
-                f"the energy of chain {row} is {u[row]} at the start, x[{row}] = {p[row].tolist()[:8]}; start where it is finite"
-            )
+            msg = f"the energy of chain {row} is {u[row]} at the start, x[{row}] = {p[row].tolist()[:8]}; start where it is finite"
             raise InputError(msg)
         points[0], energies[0] = p, u
         try:

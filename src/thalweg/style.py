@@ -61,8 +61,8 @@ def _settings() -> dict[str, Any]:
     return {
         # an absent family would log a line per text, so only what is there is named; glyphs fall back along the list
         "font.family": ["DejaVu Sans", *([chinese] if chinese else [])],
-        "font.size": 11,
-        "axes.titlesize": 12,
+        "font.size": 10.5,
+        "axes.titlesize": 11.5,
         "axes.titlelocation": "left",
         "axes.spines.top": False,
         "axes.spines.right": False,
@@ -87,7 +87,7 @@ def style() -> Any:
     return matplotlib.rc_context(cast(Any, _settings()))
 
 
-def figure(width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
+def figure(width: float = 5.2, height: float = 3.3) -> tuple[Figure, Axes]:
     """A new figure of `width` x `height` inches with one axes, in our style."""
     from matplotlib.figure import Figure
 
@@ -96,9 +96,7 @@ def figure(width: float = 6.4, height: float = 4.0) -> tuple[Figure, Axes]:
         return fig, fig.add_subplot()
 
 
-def energy_plot(
-    path: Sequence[float], *, title: str, ax: Axes | None = None, steps: str = "step", energy: str = "energy"
-) -> Axes:
+def energy_plot(path: Sequence[float], *, title: str, ax: Axes | None = None, steps: str = "step", energy: str = "energy") -> Axes:
     """The one plot of an energy path: energy (its own unit) against the number of the record, from 0."""
     from matplotlib.ticker import MaxNLocator
 
@@ -114,7 +112,7 @@ def energy_plot(
     return axes
 
 
-def svg(fig: Figure, alt: str, *, salt: str = "") -> str:
+def svg(fig: Figure | None, alt: str, *, salt: str = "") -> str:
     """The figure as one `<svg>` element that scales with the page; `alt` is read out where it cannot be seen.
 
     `salt` keeps the ids of several figures on one page apart.
@@ -123,6 +121,9 @@ def svg(fig: Figure, alt: str, *, salt: str = "") -> str:
 
     import matplotlib
 
+    if fig is None:
+        msg = "there is no figure to draw: the axes belong to none"
+        raise ValueError(msg)
     out = io.StringIO()
     with style(), matplotlib.rc_context({"svg.hashsalt": f"thalweg {salt or alt}"}):
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})

@@ -82,9 +82,7 @@ class State:
     def __call__(self, **slots: Value) -> State:
         if slots.keys() != self.__dict__.keys():
             missing, unknown = self.__dict__.keys() - slots.keys(), slots.keys() - self.__dict__.keys()
-            wrong = [f"{name} is not given" for name in sorted(missing)] + [
-                f"there is no slot {name}" for name in sorted(unknown)
-            ]
+            wrong = [f"{name} is not given" for name in sorted(missing)] + [f"there is no slot {name}" for name in sorted(unknown)]
             msg = f"s(...) takes every slot of the rule ({', '.join(self.__dict__) or 'it has none'}): {', '.join(wrong)}"
             raise RuleError(msg)
         return State(slots)

@@ -30,8 +30,8 @@ class HeavyBall(Rule):
     """Momentum: m = momentum m + (1 - dampening) g, where the first m is g whatever the dampening; p = p - lr m.
 
     A ball with friction: steps of h = sqrt lr through p'' + (1 - momentum)/h p' = -grad L. On 1/2 lambda p^2 stable iff
-    lr < 2 (1 + momentum) / ((1 - dampening) lambda). The form and the defaults of lr and dampening are torch.optim.SGD's (which
-    ignores dampening when momentum is 0), momentum 0.9 is the custom of the field. Source: Polyak 1964, doi 10.1016/0041-5553(64)90137-5.
+    lr < 2 (1 + momentum) / ((1 - dampening) lambda). Form and defaults are torch.optim.SGD's (which ignores dampening when
+    momentum is 0), but for momentum 0.9, the custom of the field. Source: Polyak 1964, doi 10.1016/0041-5553(64)90137-5.
     """
 
     lr: float = rate(1e-3)

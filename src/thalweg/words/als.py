@@ -47,7 +47,7 @@ def descend(
         seen = _half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads)
         path.append(_energy(seen, grams, word, context, table, settings))  # of the vectors before this half sweep
         if progress is not None:
-            progress(epoch, epochs, phase="solving", energy=path[-1]["energy"])
+            progress(epoch, epochs, phase="solving", unit="sweeps", energy=path[-1]["energy"])
         if last:
             break
         _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads)

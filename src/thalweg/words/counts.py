@@ -133,7 +133,7 @@ def count(
         n = _rows(tokens.ids, positions, starts, weights, first, last, lengths, columns, values)
         done += int(starts[last] - starts[first])
         if progress is not None:
-            progress(done, len(positions), phase="counting")
+            progress(done, len(positions), phase="counting", unit="tokens")
         return lengths, columns[:n].copy(), values[:n].copy()
 
     parts = run_tasks(row_range, tasks, threads)

@@ -8,9 +8,10 @@
     p_i  = (c_i sqrt(N) / (T sqrt(x_max)))^beta    so that p_i p_j = (count expected by chance / x_max)^beta
 
 The first line is the source's objective (Su Jianlin 2017, "更别致的词向量模型", kexue.fm 4671), its weights are GloVe's
-(Pennington et al. 2014). It has no bias terms: the vectors have to explain frequency themselves, which is what makes their lengths mean
-something. The second line says what not meeting is worth: a pair that chance alone would have brought together often, and that
-never met, is pulled below chance; two rare words are left alone. It is separable, so it costs O(V d^2) (Gram matrices).
+(Pennington et al. 2014). It has no bias terms: the vectors have to explain frequency themselves, which is what makes
+their lengths mean something. The second line says what not meeting is worth: a pair that chance alone would have brought
+together often, and that never met, is pulled below chance; two rare words are left alone. It is separable, so it costs
+O(V d^2) (Gram matrices).
 """
 
 from __future__ import annotations

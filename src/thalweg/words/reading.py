@@ -111,7 +111,7 @@ def _read_sources(
     found: list[corpora.Source], language: str, unit: str, encoding: str, report: corpora.Report, progress: Progress | None
 ) -> Scanner:
     scanner: Scanner | None = None
-    total = sum(source.size for source in found) or None
+    total = sum(source.size for source in found) if all(source.size for source in found) else None
     before = 0
     for source in found:
         blocks = source.blocks()
@@ -132,7 +132,7 @@ def _read_sources(
             feeder.feed(text)
             report.n_bytes += len(text)
             if progress is not None:
-                progress(before + done, total, phase="reading")
+                progress(before + done if total else report.n_bytes, total, phase="reading", unit="bytes")
         if scanner is not None:
             feeder.end_unit()
         before += source.size
@@ -207,7 +207,7 @@ def _read_items(corpus: Any, language: str, unit: str, report: corpora.Report, p
         feeder.end_unit()
         report.n_bytes += len(data)
         if progress is not None and n % 1000 == 0:
-            progress(n, None, phase="reading")
+            progress(n, None, phase="reading", unit="texts")
     report.n_files = 1
     return scanner or Scanner(unit)
 

@@ -44,7 +44,7 @@ def start(
         basis = _orthonormal(basis, threads)
         product = _times(table, offsets, base, basis, threads)
         if progress is not None:
-            progress(k + 1, steps, phase="starting")
+            progress(k + 1, steps, phase="starting", unit="products")
         if k < steps - 1:
             basis = product
     projected = _cross(basis, product, threads)  # Q^T S Q   (width, width)

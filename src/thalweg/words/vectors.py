@@ -88,7 +88,8 @@ class WordVectors:
         return self.word + self.context if output == "sum" else np.concatenate([self.word, self.context], axis=1)
 
     @functools.lru_cache(maxsize=3)  # noqa: B019 - dies with the object's last use in the cache of three
-    def _unit(self, output: str) -> npt.NDArray[np.float32]:
+    def unit(self, output: str = "sum") -> npt.NDArray[np.float32]:
+        """The vectors of an output, each of length 1; computed once.   (n_words, dim), concat: (n_words, 2 dim)"""
         vectors = self.vectors(output)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(norms > 0, norms, 1))
@@ -115,7 +116,7 @@ class WordVectors:
     def similar(self, word: str, *, topn: int = 10, restrict: int | None = None) -> Ranked:
         """The words that keep the same company: [(word, cosine)], descending. Raises UnknownWordError."""
         place = self._place(word)
-        unit = self._unit("sum")
+        unit = self.unit("sum")
         return self._best(unit[: self._candidates(restrict)] @ unit[place], [place], topn)
 
     def analogy(self, a: str, b: str | None = None, c: str | None = None, *, topn: int = 10, restrict: int | None = None) -> Ranked:
@@ -129,7 +130,7 @@ class WordVectors:
             raise InputError(msg)
         terms = parse(a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
         places = [self._place(word) for _, word in terms]
-        unit = self._unit("concat")
+        unit = self.unit("concat")
         target = np.sum([sign * unit[place] for (sign, _), place in zip(terms, places, strict=True)], axis=0)
         length = np.linalg.norm(target)
         if length < 1e-6:

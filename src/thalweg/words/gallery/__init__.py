@@ -1,0 +1,1 @@
+"""The words part's pages of the gallery."""
