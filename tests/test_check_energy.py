@@ -64,7 +64,7 @@ MUTANTS = {
         Mutant(gradient=_bent),
         r"wrong at row 3, coordinate 1, x = \(.*\): it says .* central differences",
     ),
-    "tiny and wrong": (Mutant(lambda x: 1e-6 * BASE(x), lambda x: 2e-6 * BASE.gradient(x)), "the gradient of Mutant is wrong"),
+    "tiny and wrong": (Mutant(lambda x: 1e-8 * BASE(x), lambda x: 2e-8 * BASE.gradient(x)), "the gradient of Mutant is wrong"),
 }
 
 

@@ -157,7 +157,10 @@ class Section:
 
 @dataclass(frozen=True)
 class GalleryPage:
-    """One page of the gallery. script: its only program; style: rules beyond the common ones; notice: origin and licence of its data."""
+    """One page of the gallery.
+
+    script: its only program; style: rules beyond the common ones; notice: origin and licence of its data.
+    """
 
     title: str
     lead: str

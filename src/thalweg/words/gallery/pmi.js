@@ -1,0 +1,65 @@
+"use strict";
+// Twins of thalweg.words.gallery.pmi: choices, product, inner, cosine. The tests compare the two.
+const choices = {
+  exp: x => Math.exp(x),
+  "square": x => 1 + x + x * x / 2,
+  "softplus": x => Math.log(1 + Math.exp(x)),
+  "shifted": x => Math.exp(x) + 0.5,
+};
+const product = (name, x, y, z) => Math.log(choices[name](z)) + Math.log(choices[name](x + y - z));
+
+const store = JSON.parse(document.getElementById("vectors").textContent);
+const bytes = Uint8Array.from(atob(store.vectors), c => c.charCodeAt(0));
+const vectors = new Int8Array(bytes.buffer);
+const dim = store.dim, words = store.words, scales = store.scales;
+const place = new Map(words.map((w, i) => [w, i]));
+const dot = (i, j) => { let s = 0; for (let k = 0; k < dim; k++) s += vectors[i * dim + k] * vectors[j * dim + k]; return s; };
+const inner = (i, j) => dot(i, j) * scales[i] * scales[j];
+const cosine = (i, j) => dot(i, j) / Math.sqrt(dot(i, i) * dot(j, j));
+const ranked = (score, i, n) => words.map((_, j) => j).filter(j => j !== i)
+  .map(j => [score(i, j), j]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).slice(0, n);
+window.thalweg = { product, inner, cosine, ranked, words };
+
+const byId = id => document.getElementById(id);
+const left = -3, right = 3, points = 61, low = -3, high = 6;
+const px = z => 40 + (z - left) / (right - left) * 420, py = v => 210 - (v - low) / (high - low) * 190;
+function draw() {
+  const name = byId("f").value, x = Number(byId("x").value), y = Number(byId("y").value);
+  byId("xv").textContent = x.toFixed(1); byId("yv").textContent = y.toFixed(1);
+  const path = [];
+  let least = Infinity, most = -Infinity;
+  for (let k = 0; k < points; k++) {
+    const z = left + (right - left) * k / (points - 1), v = product(name, x, y, z);
+    if (Number.isFinite(v)) { least = Math.min(least, v); most = Math.max(most, v); }
+    const shown = Math.max(low - 1, Math.min(high + 1, Number.isFinite(v) ? v : low - 1));
+    path.push((k ? "L" : "M") + px(z).toFixed(1) + " " + py(shown).toFixed(1));
+  }
+  byId("curve").setAttribute("d", path.join(""));
+  const wanted = product(name, x, y, x);
+  byId("wanted").setAttribute("d", "M40 " + py(wanted).toFixed(1) + "H460");
+  const spread = most - least, text = store.text;
+  byId("verdict").textContent = spread < 1e-9 ? text.flat : text.bent.replace("{spread}", spread.toFixed(2));
+}
+for (const id of ["f", "x", "y"]) byId(id).addEventListener("input", draw);
+
+function list(id, score, i, unit) {
+  const rows = ranked(score, i, 10), top = rows[0][0];
+  byId(id).replaceChildren(...rows.map(([s, j]) => {
+    const li = document.createElement("li"), b = document.createElement("button"), bar = document.createElement("span"), n = document.createElement("span");
+    b.type = "button"; b.textContent = words[j]; b.addEventListener("click", () => ask(words[j]));
+    bar.className = "bar"; bar.style.width = (60 * Math.max(0, s) / top).toFixed(1) + "%";
+    n.className = "score"; n.textContent = s.toFixed(2) + unit;
+    li.append(b, n, bar); return li;
+  }));
+}
+function ask(word) {
+  word = word.trim().toLowerCase();
+  byId("word").value = word;
+  const i = place.get(word), note = byId("note");
+  if (i === undefined) { note.textContent = store.text.unknown.replace("{word}", word).replace("{n}", words.length); return; }
+  note.textContent = "";
+  list("related", inner, i, ""); list("similar", cosine, i, "");
+}
+byId("word").addEventListener("change", e => ask(e.target.value));
+for (const b of document.querySelectorAll("button[data-word]")) b.addEventListener("click", () => ask(b.dataset.word));
+draw(); ask(store.first);
