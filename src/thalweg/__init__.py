@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from thalweg.version import __version__
+
 if TYPE_CHECKING:
     from thalweg import energies, optim, words
     from thalweg.run import Run, descend
-
-__version__ = "0.1.0"
 
 __all__ = ["Run", "__version__", "descend", "energies", "optim", "words"]
 

@@ -19,9 +19,9 @@ from typing import Any, TextIO
 import click
 from click.exceptions import Exit, NoArgsIsHelpError
 
-from thalweg import __version__
 from thalweg.errors import ExpressionError, ThalwegError, UsageError, visible
 from thalweg.options import PATH, TRACEBACK, Choice, Group, command
+from thalweg.version import __version__
 
 COMPLETION = "_THALWEG_COMPLETE"  # the environment variable by which a shell asks for completions
 

@@ -23,9 +23,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from thalweg import __version__
 from thalweg.errors import visible
 from thalweg.files import size_text
+from thalweg.version import __version__
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress

@@ -21,8 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from thalweg import __version__
 from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError
+from thalweg.version import __version__
 
 if TYPE_CHECKING:
     import numpy as np

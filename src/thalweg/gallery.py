@@ -12,10 +12,11 @@ from pathlib import Path
 
 import click
 
-from thalweg import __version__, options
+from thalweg import options
 from thalweg.console import Console
 from thalweg.files import MANIFEST, check_output, read_json, write_pages
 from thalweg.page import GalleryPage, Markup, document, join, tag
+from thalweg.version import __version__
 
 KIND = "thalweg-gallery"
 LOCALES = ("en", "zh")

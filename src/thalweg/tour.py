@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from thalweg import __version__, options
+from thalweg import options
 from thalweg.console import Console, duration
 from thalweg.errors import ThalwegError
 from thalweg.files import check_output, write_pages
 from thalweg.page import Markup, Section, document, escape, tag
+from thalweg.version import __version__
 
 KIND = "thalweg-tour"
 

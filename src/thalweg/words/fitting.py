@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from thalweg import __version__
 from thalweg.errors import InputError
 from thalweg.threads import resolve
+from thalweg.version import __version__
 from thalweg.words import als, gauge, objective, reading, svd
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.reading import Progress

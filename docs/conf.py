@@ -1,0 +1,43 @@
+"""Sphinx settings. Offline: no page loads anything from outside (scripts/check_site.py checks the built pages)."""
+
+from __future__ import annotations
+
+from docutils import nodes
+
+from thalweg.page import formula
+from thalweg.version import __version__
+
+project = "thalweg"
+author = "The thalweg authors"
+copyright = "the thalweg authors, Apache-2.0"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "thalweg"
+html_copy_source = False
+html_math_renderer = "mathtext"
+html_theme_options = {"footer_icons": []}
+html_css_files: list[str] = []
+html_static_path = ["_static"]
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+autodoc_member_order = "bysource"
+nitpicky = False
+
+
+def setup(app):  # type: ignore[no-untyped-def]
+    """Formulas as pictures with TeX's shapes, as in the gallery: no script to load, the same everywhere."""
+
+    def inline(self, node):  # type: ignore[no-untyped-def]
+        self.body.append(formula(node.astext()))
+        raise nodes.SkipNode
+
+    def display(self, node):  # type: ignore[no-untyped-def]
+        self.body.append(f'<p class="formula-display">{formula(node.astext())}</p>')
+        raise nodes.SkipNode
+
+    app.add_html_math_renderer("mathtext", (inline, None), (display, None))
+    app.add_css_file("formulas.css")
