@@ -136,7 +136,7 @@ class Parabola(Landscape):
 class DoubleWell(Landscape):
     """U = (x^2 - 1)^2 / 4 + tilt x, one coordinate: wells at -1 and 1 with a barrier of 1/4 between them, where tilt = 0.
 
-    A positive tilt makes the left well the deeper one. From |tilt| = 2/(3 sqrt 3) = 0.385 on there is only one well.
+    A positive tilt makes the left well the deeper one. From abs(tilt) = 2/(3 sqrt 3) = 0.385 on there is only one well.
     """
 
     tilt: float = 0.0
