@@ -18,6 +18,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
+from thalweg.simd import Primitive
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -43,13 +45,15 @@ class Kernel(Generic[P, R]):
         return self._run
 
     def _with_compiled_callees(self, cache: bool) -> Callable[P, R]:
-        """The function with the kernels that it calls replaced by their compiled forms, which numba can link to."""
+        """The function with the kernels and primitives that it calls replaced by their compiled forms, which numba can link to."""
         function = cast(types.FunctionType, self.python)
         names: dict[str, object] = dict(function.__globals__)
         for name in function.__code__.co_names:
             callee = names.get(name)
             if isinstance(callee, Kernel):
                 names[name] = callee._compile(cache)
+            elif isinstance(callee, Primitive):
+                names[name] = callee.compiled()
         copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
         return cast("Callable[P, R]", functools.update_wrapper(copy, function))
 

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from thalweg import simd
 from thalweg.errors import InputError
 from thalweg.jit import kernel
+from thalweg.simd import axpy, dot, prefetch
 from thalweg.threads import run_tasks
 from thalweg.words.objective import Doubles, Floats, Settings, Table, all_pairs_energy, gram
 from thalweg.words.reading import Progress
@@ -35,11 +37,13 @@ def descend(
     tol: float = 1e-3,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> list[dict[str, float]]:
-    """Lower J in place. Returns J and its parts before the first and after every sweep: energy, seen, all_pairs, ridge.
+) -> tuple[Floats, Floats, list[dict[str, float]]]:
+    """Lower J from a start. Returns the word and the context vectors, and J with its parts before the first and after every sweep.
 
     Stops after `epochs` sweeps, or when a sweep lowers J by less than the share `tol`. Raises InputError if J is not finite.
     """
+    dim = word.shape[1]
+    word, context = _padded(word), _padded(context)
     path: list[dict[str, float]] = []
     for epoch in range(epochs + 1):
         last = epoch == epochs
@@ -54,11 +58,19 @@ def descend(
         if epoch > 0 and path[-2]["energy"] - path[-1]["energy"] < tol * path[-2]["energy"]:
             path.append(energy(table, word, context, settings, threads))
             break
-    return path
+    return word[:, :dim], context[:, :dim], path
+
+
+def _padded(vectors: Floats) -> Floats:
+    """A copy with columns of zeros up to a multiple of the vector length; they stay zero."""
+    full = np.zeros((len(vectors), simd.padded(vectors.shape[1])), np.float32)
+    full[:, : vectors.shape[1]] = vectors
+    return full
 
 
 def energy(table: Table, word: Floats, context: Floats, settings: Settings, threads: int | None = None) -> dict[str, float]:
     """J of these vectors, and its parts."""
+    word, context = _padded(word), _padded(context)
     grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
     seen = _half_sweep(table, word, context, grams[1], settings, 0, threads)
     return _energy(seen, grams, word, context, table, settings)
@@ -79,89 +91,71 @@ def _energy(
     return {"energy": total, **parts}
 
 
-def _half_sweep(table, rows, others, gram_others, settings, cg, threads) -> float:  # type: ignore[no-untyped-def]
-    """`cg` steps for every row of `rows`; returns the seen part of J before them."""
+def _half_sweep(
+    table: Table, rows: Floats, others: Floats, gram_others: Grams, settings: Settings, cg: int, threads: int | None
+) -> float:
+    """`cg` steps for every row of `rows`, in place; returns the seen part of J before them."""
     matrix, pulled = (part.astype(np.float32) for part in gram_others)
     errors = np.zeros(len(rows))
-    flat = others.ravel()
     push = (settings.rho * table.pull).astype(np.float32)
-    args = (table.indptr, table.columns, table.weights, table.targets, flat, rows, push, matrix, pulled)
+    entries = table.indptr, table.columns, table.weights, table.targets
+    sides = others.ravel(), rows, push, matrix.ravel(), pulled
     numbers = np.float32(settings.floor), np.float32(settings.ridge), cg
-    run_tasks(lambda first, last: _solve_rows(first, last, *args, *numbers, errors), row_tasks(table.indptr), threads)
+    run_tasks(lambda first, last: _solve_rows(first, last, *entries, *sides, *numbers, errors), row_tasks(table.indptr), threads)
     return float(errors.sum() / 2)
+
+
+_AHEAD = 8  # entries whose vectors are fetched ahead: bench/words/solving.py, flat between 6 and 10
 
 
 @kernel(fastmath=True)
 def _solve_rows(first, last, indptr, columns, weights, targets, others, rows, push, matrix, pulled, floor, ridge, cg, errors):  # type: ignore[no-untyped-def]
     """Conjugate gradients for rows first..last; errors[row] = sum_j w_j (<u, k_j> - t_j)^2 before them.
 
-    others: the fixed side, flat, so that no view is made in the hot loop.
+    others, matrix: the fixed side and its Gram matrix, flat.
     """
     dim = rows.shape[1]
-    x, residual, direction, product = (
-        np.empty(dim, np.float32),
-        np.empty(dim, np.float32),
-        np.empty(dim, np.float32),
-        np.empty(dim, np.float32),
-    )
+    x, residual = np.empty(dim, np.float32), np.empty(dim, np.float32)
+    direction, product = np.empty(dim, np.float32), np.empty(dim, np.float32)
+    n_entries = indptr[-1]
     for row in range(first, last):
         for k in range(dim):
             x[k] = rows[row, k]
             residual[k] = 0
         error = 0.0
-        for e in range(indptr[row], indptr[row + 1]):  # residual = b - A x, first what is seen
-            place = np.int64(columns[e]) * dim
-            dot = np.float32(0)
-            for k in range(dim):
-                dot += others[place + k] * x[k]
-            miss = targets[e] - dot
+        for e in range(indptr[row], indptr[row + 1]):  # residual = b - A x: first what was seen
+            prefetch(others, columns[min(e + _AHEAD, n_entries - 1)] * dim, dim)
+            place = columns[e] * dim
+            miss = targets[e] - dot(others, place, x, dim)
             scaled = weights[e] * miss
             error += np.float64(scaled * miss)
-            for k in range(dim):
-                residual[k] += scaled * others[place + k]
+            axpy(scaled, others, place, residual, dim)
         errors[row] = error
         if cg == 0:
             continue
         for k in range(dim):  # then the pull of all pairs, and the ridge
-            dot = np.float32(0)
-            for m in range(dim):
-                dot += matrix[k, m] * x[m]
-            residual[k] += push[row] * (floor * pulled[k] - dot) - ridge * x[k]
-        size = np.float32(0)
-        for k in range(dim):
+            residual[k] += push[row] * (floor * pulled[k] - dot(matrix, k * dim, x, dim)) - ridge * x[k]
             direction[k] = residual[k]
-            size += residual[k] * residual[k]
+        size = dot(residual, 0, residual, dim)
         for step in range(cg):
             if size <= 0:
                 break
             for k in range(dim):  # product = A direction
-                dot = np.float32(0)
-                for m in range(dim):
-                    dot += matrix[k, m] * direction[m]
-                product[k] = push[row] * dot + ridge * direction[k]
+                product[k] = push[row] * dot(matrix, k * dim, direction, dim) + ridge * direction[k]
             for e in range(indptr[row], indptr[row + 1]):
-                place = np.int64(columns[e]) * dim
-                dot = np.float32(0)
-                for k in range(dim):
-                    dot += others[place + k] * direction[k]
-                scaled = weights[e] * dot
-                for k in range(dim):
-                    product[k] += scaled * others[place + k]
-            curvature = np.float32(0)
-            for k in range(dim):
-                curvature += direction[k] * product[k]
+                prefetch(others, columns[min(e + _AHEAD, n_entries - 1)] * dim, dim)
+                place = columns[e] * dim
+                axpy(weights[e] * dot(others, place, direction, dim), others, place, product, dim)
+            curvature = dot(direction, 0, product, dim)
             if curvature <= 0:
                 break
             length = size / curvature
-            for k in range(dim):
-                x[k] += length * direction[k]
+            axpy(length, direction, 0, x, dim)
             if step == cg - 1:
                 break
             before = size
-            size = np.float32(0)
-            for k in range(dim):
-                residual[k] -= length * product[k]
-                size += residual[k] * residual[k]
+            axpy(-length, product, 0, residual, dim)
+            size = dot(residual, 0, residual, dim)
             for k in range(dim):
                 direction[k] = residual[k] + size / before * direction[k]
         for k in range(dim):

@@ -100,7 +100,7 @@ def solve(
     dim = min(dim, len(counts.words) - 1)
     table = objective.table(counts, settings)
     word, context = svd.start(table, dim, seed=seed, threads=threads, progress=progress)
-    path = als.descend(table, word, context, settings, epochs=epochs, threads=threads, progress=progress)
+    word, context, path = als.descend(table, word, context, settings, epochs=epochs, threads=threads, progress=progress)
     word, context, spectrum = gauge.balance(word, context)
     info = {
         "dim": dim,

@@ -16,6 +16,7 @@ import itertools
 import numpy as np
 
 from thalweg.jit import kernel
+from thalweg.simd import axpy, padded, prefetch
 from thalweg.threads import blocks, one_blas_thread, run_tasks
 from thalweg.words.objective import BLOCK, Doubles, Floats, Table, gram
 from thalweg.words.reading import Progress
@@ -23,6 +24,7 @@ from thalweg.words.reading import Progress
 SMOOTH = 0.75
 POWER_STEPS = 4
 OVERSAMPLE = 16
+_AHEAD = 8  # entries whose rows are fetched ahead
 
 
 def start(
@@ -36,7 +38,7 @@ def start(
 ) -> tuple[Floats, Floats]:
     """Word and context vectors from the eigenvectors of the positive PMI.   two (n_words, dim)"""
     n_words = len(table.pull)
-    width = min(n_words, dim + OVERSAMPLE)
+    width = padded(min(n_words, dim + OVERSAMPLE))
     offsets, base = _smoothed_offsets(table)
     steps = power_steps + 2
     basis = np.random.default_rng(seed).standard_normal((n_words, width), np.float32)
@@ -49,7 +51,7 @@ def start(
             basis = product
     projected = _cross(basis, product, threads)  # Q^T S Q   (width, width)
     values, inner = _eigh((projected + projected.T) / 2)
-    leading = np.argsort(-np.abs(values), kind="stable")[: min(dim, width)]
+    leading = np.argsort(-np.abs(values), kind="stable")[: min(dim, n_words)]
     values, inner = values[leading], inner[:, leading]
     vectors = _rotate(basis, inner * np.sqrt(np.abs(values)), threads)
     word = np.zeros((n_words, dim), np.float32)
@@ -85,15 +87,15 @@ def row_tasks(indptr: np.ndarray[tuple[int], np.dtype[np.int64]], entries: int =
 def _multiply(first, last, indptr, columns, targets, offsets, base, basis, width, product):  # type: ignore[no-untyped-def]
     """Rows first..last of S times basis."""
     total = np.zeros(width, np.float32)
+    n_entries = indptr[-1]
     for row in range(first, last):
         total[:] = 0
         for e in range(indptr[row], indptr[row + 1]):
             column = np.int64(columns[e])
+            prefetch(basis, columns[min(e + _AHEAD, n_entries - 1)] * width, width)
             value = np.float32(targets[e] + offsets[row] + offsets[column] + base)
             if value > 0:
-                place = column * width
-                for k in range(width):
-                    total[k] += value * basis[place + k]
+                axpy(value, basis, column * width, total, width)
         product[row] = total
 
 

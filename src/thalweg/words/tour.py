@@ -106,7 +106,8 @@ def section(*, locale: str = "en", corpus: str | None = None, progress: reading.
     settings = objective.Settings()
     pairs = objective.table(counted, settings)
     word, context = svd.start(pairs, min(DIM, len(tokens.words) - 1), progress=progress)
-    path = [parts["energy"] for parts in als.descend(pairs, word, context, settings, epochs=EPOCHS, progress=progress)]
+    word, context, parts = als.descend(pairs, word, context, settings, epochs=EPOCHS, progress=progress)
+    path = [part["energy"] for part in parts]
     word, context, spectrum = gauge.balance(word, context)
     vectors = WordVectors(tokens.words, tokens.counts, word, context, spectrum, info={"language": tokens.report.language})
     solved = time.monotonic()
