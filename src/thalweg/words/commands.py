@@ -162,17 +162,27 @@ def related(vectors: Path, word: tuple[str, ...], topn: int, restrict: int | Non
     _show(console, wv.related(*word, topn=topn, restrict=restrict), "pmi")
 
 
-@options.command("similar", examples=["thalweg words similar vec matrix", "thalweg words similar vec matrix --restrict 5000"])
+@options.command("similar", examples=["thalweg words similar vec matrix", "thalweg words similar vec matrix --contexts 1000"])
 @vectors_argument
 @click.argument("word")
+@options.option(
+    "--contexts",
+    type=options.Number(int, low=1),
+    help="Compare their relation to the N most frequent words: 500 role, 10000 topic.",
+)
 @options.topn_option
 @restrict_option
 @options.json_option
 @options.quiet_option
-def similar(vectors: Path, word: str, topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
-    """Words that are used like a word: the cosine of their vectors."""
+def similar(vectors: Path, word: str, contexts: int | None, topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+    """Words that are used like a word.
+
+    The score is the cosine of their vectors or, with --contexts N, the correlation of their mutual information with the N most
+    frequent words.
+    """
     console, wv = _ask(vectors, "similar", json, quiet)
-    _show(console, wv.similar(word, topn=topn, restrict=restrict), "cosine")
+    score = "cosine" if contexts is None else "correlation"
+    _show(console, wv.similar(word, contexts=contexts, topn=topn, restrict=restrict), score)
 
 
 @options.command(

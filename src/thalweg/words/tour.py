@@ -19,6 +19,7 @@ from thalweg.words.vectors import WordVectors
 
 DIM = 128
 EPOCHS = 5
+CONTEXTS = 1000  # words that two words' mutual information is compared on, for "similar"
 N_POINTS = 600  # of the scatter plot
 # words to ask about in `docs:`; on other texts the most telling ones are taken
 DOCS_WORDS = ("matrix", "file", "gradient", "thread", "string", "probability")
@@ -177,7 +178,8 @@ def _neighbours(vectors: WordVectors, text: dict[str, str], docs: bool) -> Exhib
     asked = [word for word in DOCS_WORDS if word in vectors] if docs else telling_words(vectors, 6)
     rows = []
     for word in asked:
-        lists = (vectors.related(word, topn=6, restrict=restrict), vectors.similar(word, topn=6, restrict=restrict))
+        alike = vectors.similar(word, contexts=CONTEXTS, topn=6, restrict=restrict)
+        lists = (vectors.related(word, topn=6, restrict=restrict), alike)
         rows.append([tag("strong", word), *(", ".join(w for w, _ in ranked) for ranked in lists)])
     head = [text["word"], text["related"], text["similar"]]
     return Exhibit(table(head, rows), text["lists"].format(n=f"{restrict:,}", least=least))

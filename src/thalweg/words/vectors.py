@@ -94,6 +94,21 @@ class WordVectors:
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(norms > 0, norms, 1))
 
+    @functools.lru_cache(maxsize=3)  # noqa: B019
+    def profiles(self, contexts: int) -> npt.NDArray[np.float32]:
+        """Vectors of length 1 whose cosine is the correlation of <u_i, k_c> and <u_j, k_c> over the n most frequent words c.
+
+        With M = sum_c (k_c - mean)(k_c - mean)^T = L L^T it is cos(L^T u_i, L^T u_j).   (n_words, dim)
+        """
+        n = self._candidates(contexts)
+        centred = self.context[:n].astype(np.float64)
+        centred -= centred.mean(axis=0)
+        values, vectors = np.linalg.eigh(centred.T @ centred)
+        factor = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))  # M is singular for n <= dim: no Cholesky
+        profile = self.word @ factor.astype(np.float32)
+        norms = np.linalg.norm(profile, axis=1, keepdims=True)
+        return np.asarray(profile / np.where(norms > 0, norms, 1))
+
     # questions
 
     def related(self, *words: str, negative: Sequence[str] = (), topn: int = 10, restrict: int | None = None) -> Ranked:
@@ -113,10 +128,15 @@ class WordVectors:
         scores = (self.context[:n] @ u + self.word[:n] @ k) / 2
         return self._best(scores, [*places, *against], topn)
 
-    def similar(self, word: str, *, topn: int = 10, restrict: int | None = None) -> Ranked:
-        """The words that keep the same company: [(word, cosine)], descending. Raises UnknownWordError."""
+    def similar(self, word: str, *, contexts: int | None = None, topn: int = 10, restrict: int | None = None) -> Ranked:
+        """The words that are used alike: [(word, score)], descending.
+
+        By default the cosine of u + k: related to the same words, importance aside. With contexts=n the correlation of the two
+        words' mutual information with each of the n most frequent words: a small n (500) asks for the same grammatical role, a
+        large one (10,000) for the same topic. Raises UnknownWordError.
+        """
         place = self._place(word)
-        unit = self.unit("sum")
+        unit = self.unit("sum") if contexts is None else self.profiles(contexts)
         return self._best(unit[: self._candidates(restrict)] @ unit[place], [place], topn)
 
     def analogy(self, a: str, b: str | None = None, c: str | None = None, *, topn: int = 10, restrict: int | None = None) -> Ranked:
@@ -145,7 +165,7 @@ class WordVectors:
 
     def _candidates(self, restrict: int | None) -> int:
         if restrict is not None and restrict < 1:
-            msg = f"restrict={restrict} leaves no words to choose from; give 1 or more"
+            msg = f"{restrict} leaves no words to choose from; give 1 or more"
             raise InputError(msg)
         return len(self) if restrict is None else min(restrict, len(self))
 

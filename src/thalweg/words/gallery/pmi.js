@@ -1,5 +1,5 @@
 "use strict";
-// Twins of thalweg.words.gallery.pmi: choices, product, inner, cosine. The tests compare the two.
+// Twins of thalweg.words.gallery.pmi: choices, product, inner, alike. The tests compare the two.
 const choices = {
   exp: x => Math.exp(x),
   "square": x => 1 + x + x * x / 2,
@@ -9,16 +9,16 @@ const choices = {
 const product = (name, x, y, z) => Math.log(choices[name](z)) + Math.log(choices[name](x + y - z));
 
 const store = JSON.parse(document.getElementById("vectors").textContent);
-const bytes = Uint8Array.from(atob(store.vectors), c => c.charCodeAt(0));
-const vectors = new Int8Array(bytes.buffer);
-const dim = store.dim, words = store.words, scales = store.scales;
+const words = store.words, scales = store.scales;
+const codes = text => new Int8Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
+const vectors = codes(store.vectors), profiles = codes(store.profiles);
 const place = new Map(words.map((w, i) => [w, i]));
-const dot = (i, j) => { let s = 0; for (let k = 0; k < dim; k++) s += vectors[i * dim + k] * vectors[j * dim + k]; return s; };
-const inner = (i, j) => dot(i, j) * scales[i] * scales[j];
-const cosine = (i, j) => dot(i, j) / Math.sqrt(dot(i, i) * dot(j, j));
+const dot = (a, i, j) => { const d = a.length / words.length; let s = 0; for (let k = 0; k < d; k++) s += a[i * d + k] * a[j * d + k]; return s; };
+const inner = (i, j) => dot(vectors, i, j) * scales[i] * scales[j];
+const alike = (i, j) => dot(profiles, i, j) / Math.sqrt(dot(profiles, i, i) * dot(profiles, j, j));
 const ranked = (score, i, n) => words.map((_, j) => j).filter(j => j !== i)
   .map(j => [score(i, j), j]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).slice(0, n);
-window.thalweg = { product, inner, cosine, ranked, words };
+window.thalweg = { product, inner, alike, ranked, words };
 
 const byId = id => document.getElementById(id);
 const left = -3, right = 3, points = 61, low = -3, high = 6;
@@ -58,7 +58,7 @@ function ask(word) {
   const i = place.get(word), note = byId("note");
   if (i === undefined) { note.textContent = store.text.unknown.replace("{word}", word).replace("{n}", words.length); return; }
   note.textContent = "";
-  list("related", inner, i, ""); list("similar", cosine, i, "");
+  list("related", inner, i, ""); list("similar", alike, i, "");
 }
 byId("word").addEventListener("change", e => ask(e.target.value));
 for (const b of document.querySelectorAll("button[data-word]")) b.addEventListener("click", () => ask(b.dataset.word));

@@ -1,7 +1,7 @@
 """Gallery page 1: why the inner product must be mutual information; related is not similar.
 
-The page's program is pmi.js; `product`, `inner` and `cosine` below are its twins. The vectors were made by
-bench/words/gallery_vectors.py: (u + k)/2 of each word in 8 bits, with one scale per word.
+The page's program is pmi.js; `product`, `inner` and `alike` below are its twins. The vectors were made by
+bench/words/gallery_vectors.py.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ CHOICES: dict[str, Callable[[float], float]] = {
 }
 
 
+CODES = ("vectors", "profiles")
+
+
 def product(name: str, x: float, y: float, z: float) -> float:
     """ln( f(z) f(x + y - z) ): constant in z if and only if f is an exponential."""
     f = CHOICES[name]
@@ -42,30 +45,36 @@ def product(name: str, x: float, y: float, z: float) -> float:
 
 @dataclass(frozen=True)
 class Store:
-    """Vectors in 8 bits: words (n,), codes (n, dim) int8, scales (n,); the vector of a word is code times scale."""
+    """Vectors in 8 bits: words (n,), codes (n, dim) int8, scales (n,); the vector of a word is code times scale.
+
+    profiles (n, p) int8: their cosine is the correlation of two words' mutual information with the most frequent words.
+    """
 
     words: list[str]
     codes: npt.NDArray[np.int8]
+    profiles: npt.NDArray[np.int8]
     scales: list[float]
     first: str
     examples: list[str]
 
     def inner(self, i: int, j: int) -> float:
-        return self._dot(i, j) * self.scales[i] * self.scales[j]
+        return _dot(self.codes, i, j) * self.scales[i] * self.scales[j]
 
-    def cosine(self, i: int, j: int) -> float:
-        return self._dot(i, j) / math.sqrt(self._dot(i, i) * self._dot(j, j))
+    def alike(self, i: int, j: int) -> float:
+        profiles = self.profiles
+        return _dot(profiles, i, j) / math.sqrt(_dot(profiles, i, i) * _dot(profiles, j, j))
 
-    def _dot(self, i: int, j: int) -> int:
-        return int(self.codes[i].astype(np.int64) @ self.codes[j].astype(np.int64))
+
+def _dot(codes: npt.NDArray[np.int8], i: int, j: int) -> int:
+    return int(codes[i].astype(np.int64) @ codes[j].astype(np.int64))
 
 
 @cache
 def store(language: str) -> Store:
     """The vectors that the page of a language carries."""
     raw = json.loads(_read(f"vectors.{language}.json"))
-    codes = np.frombuffer(base64.b64decode(raw["vectors"]), np.int8).reshape(len(raw["words"]), raw["dim"])
-    return Store(raw["words"], codes, raw["scales"], raw["first"], raw["examples"])
+    codes, profiles = (np.frombuffer(base64.b64decode(raw[name]), np.int8).reshape(len(raw["words"]), -1) for name in CODES)
+    return Store(raw["words"], codes, profiles, raw["scales"], raw["first"], raw["examples"])
 
 
 @cache
@@ -78,13 +87,13 @@ def page(locale: str) -> GalleryPage:
     """The page in English or Chinese, with the vectors of that language."""
     text, vectors = texts()[locale], store(locale)
     raw = json.loads(_read(f"vectors.{locale}.json"))
-    carried = {key: raw[key] for key in ("words", "dim", "scales", "vectors", "first")}
+    carried = {key: raw[key] for key in ("words", "scales", *CODES, "first")}
     carried["text"] = {key: text[key] for key in ("flat", "bent", "unknown")}
     tokens = f"{raw['tokens'] / 1e6:.1f} M" if locale == "en" else f"{raw['tokens'] / 1e4:.0f} 万"
     body = [
         tag("h2", text["h_related"]),
         tag("p", text["p_related"]),
-        _display(r"R(a,b)=\frac{P(a,b)}{P(a)\,P(b)},\quad \mathrm{PMI}(a,b)=\ln R(a,b)"),
+        _display(r"R(a,b)=\dfrac{P(a,b)}{P(a)\,P(b)},\quad \mathrm{PMI}(a,b)=\ln R(a,b)"),
         tag("p", text["p_additive"]),
         _display(r"\mathrm{PMI}(q_1\ldots q_m;\,a_1\ldots a_n)=\sum_{i}\sum_{j}\mathrm{PMI}(q_i,a_j)"),
         tag("h2", text["h_demand"]),
@@ -93,10 +102,10 @@ def page(locale: str) -> GalleryPage:
         tag("p", text["p_try"]),
         _knobs(text),
         tag("p", text["p_solution"]),
-        _display(r"\langle v_i,v_j\rangle=\ln\frac{P(w_i,w_j)}{P(w_i)\,P(w_j)}"),
+        _display(r"\langle v_i,v_j\rangle=\ln\dfrac{P(w_i,w_j)}{P(w_i)\,P(w_j)}"),
         tag("p", text["p_not"]),
         tag("h2", text["h_similar"]),
-        tag("p", text["p_similar"].format(n=f"{len(vectors.words):,}", tokens=tokens)),
+        tag("p", text["p_similar"].format(n=f"{len(vectors.words):,}", tokens=tokens, contexts=f"{raw['contexts']:,}")),
         _ask(text, vectors),
         tag("p", text["p_exact"]),
         tag("p", text["p_own"], tag("br"), tag("code", "thalweg words fit notes/ --out vec"), class_="command"),
