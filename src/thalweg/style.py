@@ -98,7 +98,7 @@ def figure(width: float = 5.2, height: float = 3.3) -> tuple[Figure, Axes]:
 
 def energy_plot(path: Sequence[float], *, title: str, ax: Axes | None = None, steps: str = "step", energy: str = "energy") -> Axes:
     """The one plot of an energy path: energy (its own unit) against the number of the record, from 0."""
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import EngFormatter, MaxNLocator
 
     with style():
         axes = ax if ax is not None else figure()[1]
@@ -109,6 +109,8 @@ def energy_plot(path: Sequence[float], *, title: str, ax: Axes | None = None, st
         low, high = min(path), max(path)
         if low > 0 and high / low > 50:
             axes.set_yscale("log")
+        elif high >= 1e5:
+            axes.yaxis.set_major_formatter(EngFormatter(sep=" "))  # 200 k, 1.5 M
     return axes
 
 

@@ -50,12 +50,11 @@ TEXT = {
         "fit_caption": "{n} pairs drawn in proportion to their weight. Correlation {r}. Darker: a pair of more weight.",
         "counted": "counted PMI (nats)",
         "predicted": "inner product (nats)",
-        "lists": "Related is not similar: a large inner product means that two words occur together, a large cosine that "
-        "they keep the "
-        "same company. Asked among the {n} words seen at least {least} times.",
+        "lists": "Related is not similar. Related: the two occur together. Similar: they are related to the same words to the same "
+        "degree, measured on the {contexts} most frequent ones. Asked among the {n} words seen at least {least} times.",
         "word": "word",
         "related": "related (inner product)",
-        "similar": "similar (cosine)",
+        "similar": "similar (correlation)",
         "analogies": "a - b + c: the right word comes first in {right} of the {n} questions that were written down before "
         "the vectors "
         "were looked at. The first {shown} as they stand in the list:",
@@ -64,7 +63,7 @@ TEXT = {
         "rank": "rank of the expected word",
     },
     "zh": {
-        "title": "{tokens} 个词用 {time} 变成词向量，它们的内积估计互信息",
+        "title": "{tokens}个词用 {time} 变成词向量，它们的内积估计互信息",
         "claim": "能量是两个词向量的内积与两词互信息之间的加权平方误差；交替最小二乘沿着它下降。没有下载任何东西：文本是{source}。",
         "docs": "本机已安装的 Python 包的文档字符串",
         "corpus": "文本",
@@ -84,10 +83,11 @@ TEXT = {
         "fit_caption": "按权重抽取的 {n} 个词对，相关系数 {r}。颜色越深权重越大。",
         "counted": "计数得到的互信息（nat）",
         "predicted": "内积（nat）",
-        "lists": "相关不是相似：内积大表示两个词常在一起出现，余弦大表示它们的邻居相同。只在出现至少 {least} 次的 {n} 个词中查询。",
+        "lists": "相关不是相似。相关：常在一起出现。相似：与同样的词有同样程度的相关，用最常用的 {contexts} 个词来衡量。"
+        "只在出现至少 {least} 次的 {n} 个词中查询。",
         "word": "词",
         "related": "相关词（内积）",
-        "similar": "相似词（余弦）",
+        "similar": "相似词（相关系数）",
         "analogies": "a - b + c：在看到向量之前写下的 {n} 个问题中，有 {right} 个的预期答案排在第一。按原有顺序列出前 {shown} 个：",
         "question": "问题",
         "answer": "第一个答案",
@@ -113,7 +113,7 @@ def section(*, locale: str = "en", corpus: str | None = None, progress: reading.
     vectors = WordVectors(tokens.words, tokens.counts, word, context, spectrum, info={"language": tokens.report.language})
     solved = time.monotonic()
     r2, scatter = _fit(pairs, vectors, text)
-    n_tokens = f"{tokens.n_read / 1e6:.1f} M" if tokens.n_read >= 1e6 else f"{tokens.n_read:,}"
+    n_tokens = _short(tokens.n_read, locale)
     exhibits = [_energy(path, text), scatter, _neighbours(vectors, text, docs=corpus is None)]
     analogies = _analogies(vectors, text)
     return Section(
@@ -131,6 +131,13 @@ def section(*, locale: str = "en", corpus: str | None = None, progress: reading.
         ],
         command=f"thalweg words fit {corpus or DOCS} --out vec",
     )
+
+
+def _short(n: int, locale: str) -> str:
+    """A large number for a title: 2.8 M, 284 万."""
+    if n < 100_000:
+        return f"{n:,}"
+    return f"{n / 1e6:.1f} M" if locale == "en" else f"{n / 1e4:.0f} 万"
 
 
 def _energy(path: list[float], text: dict[str, str]) -> Exhibit:
@@ -182,7 +189,9 @@ def _neighbours(vectors: WordVectors, text: dict[str, str], docs: bool) -> Exhib
         lists = (vectors.related(word, topn=6, restrict=restrict), alike)
         rows.append([tag("strong", word), *(", ".join(w for w, _ in ranked) for ranked in lists)])
     head = [text["word"], text["related"], text["similar"]]
-    return Exhibit(table(head, rows), text["lists"].format(n=f"{restrict:,}", least=least))
+    return Exhibit(
+        table(head, rows), text["lists"].format(n=f"{restrict:,}", least=least, contexts=f"{min(CONTEXTS, len(vectors)):,}")
+    )
 
 
 def telling_words(vectors: WordVectors, n: int) -> list[str]:
