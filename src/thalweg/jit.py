@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import os
+import pickle
 import types
 import warnings
 from collections.abc import Callable
@@ -22,6 +23,9 @@ from thalweg.simd import Primitive
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_CACHE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # what numba's cache of machine code raises
 
 
 class Kernel(Generic[P, R]):
@@ -37,7 +41,7 @@ class Kernel(Generic[P, R]):
         run = self._run or self._compile(cache=True)
         try:
             return run(*args, **kwargs)
-        except OSError:  # the cache's disk is full or went away: kernels themselves touch no file
+        except _CACHE_ERRORS:  # its disk is full or went away, or a file of it is damaged: kernels themselves touch no file
             return self._compile(cache=False)(*args, **kwargs)
 
     def _compile(self, cache: bool) -> Callable[P, R]:

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from thalweg.errors import InputError
 
 T = TypeVar("T")
 
-_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}  # (process id, size) -> pool
+_pools: dict[int, ThreadPoolExecutor] = {}  # size -> pool
 
 
 def available() -> int:
@@ -33,7 +34,7 @@ def available() -> int:
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
     """Cores granted by a container's CPU quota, rounded up; a large number where there is none."""
     unlimited = 1 << 20
-    with contextlib.suppress(OSError, ValueError):  # cgroup v2: "max 100000" or "150000 100000"
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # cgroup v2: "max 100000" or "150000 100000"
         quota, period = (root / "cpu.max").read_text().split()
         return unlimited if quota == "max" else -(-int(quota) // int(period))
     with contextlib.suppress(OSError, ValueError, ZeroDivisionError):  # cgroup v1
@@ -64,12 +65,17 @@ def run_tasks(task: Callable[..., T], arguments: Iterable[tuple[object, ...]], t
     """
     jobs = list(arguments)
     n = min(resolve(threads), len(jobs))
+    futures: list[Future[T]] = []
     with one_blas_thread():
         if n <= 1:
             return [task(*job) for job in jobs]
-        futures = [_pool(n).submit(task, *job) for job in jobs]
         try:
+            for job in jobs:
+                futures.append(_pool(n).submit(task, *job))
             wait(futures, return_when=FIRST_EXCEPTION)
+            for future in futures:  # a failed one first: the others may still be waiting for their turn
+                if future.done():
+                    future.result()
             return [future.result() for future in futures]
         finally:  # an exception or Ctrl-C: nothing of ours runs on when the caller goes on
             for future in futures:
@@ -78,19 +84,52 @@ def run_tasks(task: Callable[..., T], arguments: Iterable[tuple[object, ...]], t
 
 
 def _pool(size: int) -> ThreadPoolExecutor:
-    key = (os.getpid(), size)
-    if key not in _pools:
-        _pools[key] = ThreadPoolExecutor(size, thread_name_prefix="thalweg")
-    return _pools[key]
+    if size not in _pools:
+        _pools[size] = ThreadPoolExecutor(size, thread_name_prefix="thalweg")
+    return _pools[size]
 
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS and OpenMP to one thread: ours come from the pool, and results must not depend on how BLAS splits a sum."""
+    """Hold BLAS and OpenMP to one thread: ours come from the pool, and results must not depend on how BLAS splits a sum.
+
+    The limit belongs to the process: it is set by the first of several callers at a time and lifted by the last.
+    """
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=1):
+    with _blas.lock:
+        if _blas.holders == 0:
+            _blas.limits = threadpool_limits(limits=1)
+        _blas.holders += 1
+    try:
         yield
+    finally:
+        with _blas.lock:
+            _blas.holders -= 1
+            if _blas.holders == 0:
+                _blas.limits.restore_original_limits()
+
+
+class _Blas:
+    """Who holds BLAS to one thread at present."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.holders = 0
+        self.limits: Any = None
+
+
+_blas = _Blas()
+
+
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads: their pools and a lock that one of them held are of no use."""
+    _pools.clear()
+    _blas.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def blocks(n: int, size: int) -> list[tuple[int, int]]:

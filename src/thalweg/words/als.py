@@ -48,8 +48,8 @@ def descend(
     for epoch in range(epochs + 1):
         last = epoch == epochs
         grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
-        seen = _half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads)
-        path.append(_energy(seen, grams, word, context, table, settings))  # of the vectors before this half sweep
+        rest = _all_pairs_and_ridge(grams, word, context, table, settings)  # of the vectors before this half sweep moves them
+        path.append(_total(_half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads), *rest))
         if progress is not None:
             progress(epoch, epochs, phase="solving", unit="sweeps", energy=path[-1]["energy"])
         if last:
@@ -72,23 +72,23 @@ def energy(table: Table, word: Floats, context: Floats, settings: Settings, thre
     """J of these vectors, and its parts."""
     word, context = _padded(word), _padded(context)
     grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
-    seen = _half_sweep(table, word, context, grams[1], settings, 0, threads)
-    return _energy(seen, grams, word, context, table, settings)
+    rest = _all_pairs_and_ridge(grams, word, context, table, settings)
+    return _total(_half_sweep(table, word, context, grams[1], settings, 0, threads), *rest)
 
 
-def _energy(
-    seen: float, grams: tuple[Grams, Grams], word: Floats, context: Floats, table: Table, settings: Settings
-) -> dict[str, float]:
-    parts = {
-        "seen": seen,
-        "all_pairs": all_pairs_energy(grams[0], grams[1], table.pull, settings),
-        "ridge": settings.ridge / 2 * float(np.vdot(word, word) + np.vdot(context, context)),
-    }
-    total = sum(parts.values())
+def _all_pairs_and_ridge(
+    grams: tuple[Grams, Grams], word: Floats, context: Floats, table: Table, settings: Settings
+) -> tuple[float, float]:
+    squares = float(np.vdot(word, word)) + float(np.vdot(context, context)) if settings.ridge else 0.0
+    return all_pairs_energy(grams[0], grams[1], table.pull, settings), settings.ridge / 2 * squares
+
+
+def _total(seen: float, all_pairs: float, ridge: float) -> dict[str, float]:
+    total = seen + all_pairs + ridge
     if not np.isfinite(total):
         msg = "the energy is not finite: the counts or the settings are too extreme; try a larger ridge or x_max"
         raise InputError(msg)
-    return {"energy": total, **parts}
+    return {"energy": total, "seen": seen, "all_pairs": all_pairs, "ridge": ridge}
 
 
 def _half_sweep(

@@ -10,6 +10,7 @@ words, so no word is invented), then through the same automaton as any other tex
 from __future__ import annotations
 
 import codecs
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ from thalweg.words.tokens import EDGE, Scanner, letters, nonspace
 LANGUAGES = ("auto", "words", "zh", "whitespace")
 HAN_SHARE = 0.2  # more of the letters than this are Han: the text is taken as Chinese
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_OTHER = r"[^\W\x00-\x7f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"  # a letter, neither ASCII nor Han
+# a run of letters that are not Han, with one at least that is not ASCII; begins where no ASCII letter stands before, so that
+# finding one takes linear time
+_OTHER_SCRIPT = re.compile(rf"((?<![A-Za-z0-9])[A-Za-z0-9]*+{_OTHER}(?:[A-Za-z0-9]|{_OTHER})*+)")
 _LETTER = re.compile(r"[^\W\d_]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 _HAS_FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
@@ -56,10 +61,16 @@ def fold(text: str) -> str:
 
 
 def segment(text: str) -> list[str]:
-    """A Chinese text as the pieces of jieba's dictionary (words, and whatever stands between them)."""
+    """A Chinese text as the pieces of jieba's dictionary (words, and whatever stands between them).
+
+    Words of other scripts stay whole: jieba would cut Zürich at the ü, and Москва into letters.
+    """
     import rjieba
 
-    return rjieba.cut(fold(text), False)
+    pieces: list[str] = []
+    for k, part in enumerate(_OTHER_SCRIPT.split(fold(text))):
+        pieces += rjieba.cut(part, False) if k % 2 == 0 else [part]
+    return pieces
 
 
 def words_of(text: str, language: str) -> list[str]:
@@ -110,41 +121,46 @@ def read(
 def _read_sources(
     found: list[corpora.Source], language: str, unit: str, encoding: str, report: corpora.Report, progress: Progress | None
 ) -> Scanner:
-    scanner: Scanner | None = None
     total = sum(source.size for source in found) if all(source.size for source in found) else None
+    texts = _texts(found, encoding, report)
+    start: list[tuple[bytes | None, float]] = []  # the first MiB decides the language
+    while sum(len(text) for text, _ in start if text) < corpora.BLOCK and (item := next(texts, None)) is not None:
+        start.append(item)
+    beginning = b"\n".join(text for text, _ in start if text)[: corpora.BLOCK]
+    report.language = detect(beginning.decode("utf-8", "ignore")) if language == "auto" else language
+    report.tokenizer = _tokenizer_name(report.language)
+    scanner = Scanner(unit, nonspace() if report.language == "whitespace" else letters())
+    feeder = _Segmenter(scanner) if report.language == "zh" else scanner
+    for text, done in itertools.chain(start, texts):
+        if text is None:
+            feeder.end_unit()
+            continue
+        feeder.feed(text)
+        report.n_bytes += len(text)
+        if progress is not None:
+            progress(done if total else report.n_bytes, total, phase="reading", unit="bytes")
+    if isinstance(feeder, _Segmenter):
+        report.bad_bytes += feeder.bad_bytes
+    return scanner
+
+
+def _texts(found: list[corpora.Source], encoding: str, report: corpora.Report) -> Iterator[tuple[bytes | None, float]]:
+    """The blocks of all sources as UTF-8, each with the bytes of files read until then; None where a source ends."""
     before = 0
     for source in found:
         blocks = source.blocks()
-        first, _ = start = next(blocks, (b"", 0))
-        if encoding == "utf-8" and (reason := corpora.why_not_text(first)):
+        first = next(blocks, (b"", 0))
+        if encoding == "utf-8" and (reason := corpora.why_not_text(first[0])):
             report.skipped.append((source.name, reason))
             continue
-        stream = _chain(start, blocks)
+        stream: Iterator[tuple[bytes, int]] = itertools.chain([first], blocks)
         if encoding != "utf-8":
             stream = corpora.decoded(stream, encoding)
-        for text, done in stream:
-            text = text.removeprefix(codecs.BOM_UTF8)
-            if scanner is None:
-                report.language = detect(text.decode("utf-8", "ignore")) if language == "auto" else language
-                report.tokenizer = _tokenizer_name(report.language)
-                scanner = Scanner(unit, nonspace() if report.language == "whitespace" else letters())
-                feeder = _Segmenter(scanner) if report.language == "zh" else scanner
-            feeder.feed(text)
-            report.n_bytes += len(text)
-            if progress is not None:
-                progress(before + done if total else report.n_bytes, total, phase="reading", unit="bytes")
-        if scanner is not None:
-            feeder.end_unit()
+        for k, (text, done) in enumerate(stream):
+            yield text.removeprefix(codecs.BOM_UTF8) if k == 0 else text, before + done
+        yield None, before
         before += source.size
         report.n_files += 1
-    if scanner is not None and isinstance(feeder, _Segmenter):
-        report.bad_bytes += feeder.bad_bytes
-    return scanner or Scanner(unit)
-
-
-def _chain(first: tuple[bytes, int], rest: Iterator[tuple[bytes, int]]) -> Iterator[tuple[bytes, int]]:
-    yield first
-    yield from rest
 
 
 def _tokenizer_name(language: str) -> str:
