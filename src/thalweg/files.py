@@ -8,6 +8,7 @@ A reader trusts nothing in a file: sizes are compared with the file's length bef
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import errno
 import hashlib
@@ -21,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError
+from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError, ThalwegError
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def storage_errors(path: Path, doing: str = "writing") -> Iterator[None]:
     """Turn an OSError into one line that names the file and the remedy."""
     try:
         yield
-    except StorageError:
+    except ThalwegError:  # some of ours are OSErrors too
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -147,10 +148,15 @@ def read_json(path: Path, limit: int = MANIFEST_LIMIT) -> Any:
     """The value in a JSON file of at most `limit` bytes; errors as in read_bytes, DamagedFileError also for bad JSON."""
     data = read_bytes(path, limit)
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         msg = f"{path} is not valid JSON ({error}): the file is damaged or not ours"
         raise DamagedFileError(msg) from None
+
+
+def _refuse_constant(name: str) -> float:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:
@@ -166,7 +172,7 @@ def check_output(path: Path, overwrite: bool = False) -> None:
     if content and not overwrite:
         msg = f"{path} is not empty: choose another --out, or pass --overwrite to replace what is there"
         raise OutputExistsError(msg)
-    if content and MANIFEST not in content:
+    if content and not _is_ours(path):
         msg = f"{path} holds files that thalweg did not write ({min(content)}): choose another --out"
         raise OutputExistsError(msg)
     writable = _existing_parent(path)
@@ -175,12 +181,22 @@ def check_output(path: Path, overwrite: bool = False) -> None:
         raise StorageError(msg, errno.EACCES)
 
 
+def _is_ours(path: Path) -> bool:
+    """Whether a directory's manifest is one of thalweg's (web apps have a manifest.json too)."""
+    try:
+        manifest = read_json(path / MANIFEST)
+    except ThalwegError:
+        return False
+    return isinstance(manifest, dict) and str(manifest.get("format")).startswith("thalweg-")
+
+
 class BundleWriter:
     """Collects the files of a bundle; `manifest` takes whatever else should be recorded."""
 
     def __init__(self, path: Path, kind: str, version: int) -> None:
         self.path = path
         self.manifest: dict[str, Any] = {"format": kind, "version": version, "files": {}}
+        self.begun: list[Path] = []  # files that a failure has to take away again
 
     def array(self, name: str, array: npt.NDArray[Any]) -> None:
         """Write a `.npy` file (little-endian, C order)."""
@@ -197,15 +213,18 @@ class BundleWriter:
             out.write(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8"))
 
     def tensors(self, name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Write a safetensors file."""
+        """Write a safetensors file (little-endian, C order: the format's library writes memory as it lies)."""
+        import numpy as np
         from safetensors.numpy import save
 
+        tensors = {key: np.ascontiguousarray(value, value.dtype.newbyteorder("<")) for key, value in tensors.items()}
         with self._file(name, tensors={key: list(value.shape) for key, value in tensors.items()}) as out:
-            out.write(save(dict(tensors)))
+            out.write(save(tensors))
 
     @contextlib.contextmanager
     def _file(self, name: str, **facts: object) -> Iterator[Writer]:
         target = self.path / _free_name(self.path, name)
+        self.begun.append(target)
         with atomic(target) as out:
             yield out
         self.manifest["files"][name] = {"path": target.name, "bytes": out.bytes, "sha256": out.sha256, **facts}
@@ -243,8 +262,10 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
         yield writer
         _write_manifest(path, writer.manifest)
     except BaseException:
-        for entry in writer.manifest["files"].values():
-            _remove(path / entry["path"])
+        if _stands(path, writer.manifest):  # interrupted after the new manifest had taken its name: these files are its own
+            raise
+        for file in writer.begun:
+            _remove(file)
         if fresh:
             _remove(path / MANIFEST)
         if made:
@@ -258,6 +279,13 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
                 _remove(file)
     for scratch in path.glob(f"{_SCRATCH}*"):
         _remove(scratch)
+
+
+def _stands(path: Path, manifest: dict[str, Any]) -> bool:
+    try:
+        return bool(read_json(path / MANIFEST) == json.loads(_manifest_text(manifest)))
+    except (ThalwegError, ValueError):
+        return False
 
 
 def write_pages(path: Path, kind: str, version: int, pages: Mapping[str, str], overwrite: bool = False) -> None:
@@ -276,7 +304,11 @@ def write_pages(path: Path, kind: str, version: int, pages: Mapping[str, str], o
 
 
 def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    write_text(path / MANIFEST, json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_text(path / MANIFEST, _manifest_text(manifest))
+
+
+def _manifest_text(manifest: dict[str, Any]) -> str:
+    return json.dumps(manifest, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
 def _remove(path: Path) -> None:
@@ -314,16 +346,18 @@ class Bundle:
 
     def file(self, name: str) -> Path:
         """The path of a file of the bundle, after comparing its length (and SHA-256, with `verify`) with the manifest."""
-        entry = self.manifest.get("files", {}).get(name)
+        listed = self.manifest.get("files")
+        entry = listed.get(name) if isinstance(listed, dict) else None
         stored = entry.get("path") if isinstance(entry, dict) else None
-        if not isinstance(stored, str) or Path(stored).name != stored:  # a manifest may not point outside its folder
+        outside = not isinstance(stored, str) or Path(stored).name != stored or "\0" in stored
+        if not isinstance(entry, dict) or not isinstance(stored, str) or outside:  # a manifest may not point outside its folder
             msg = f"{self.path / MANIFEST} does not name {name}: the directory is damaged"
             raise DamagedFileError(msg)
         path = self.path / stored
         with storage_errors(path, "reading"):
-            size = path.stat().st_size if path.is_file() else -1
-            if size != entry.get("bytes"):
-                is_there = "is missing" if size < 0 else f"has {size} bytes where its manifest says {entry.get('bytes')}"
+            size = path.stat().st_size if path.is_file() else None
+            if size is None or size != entry.get("bytes"):
+                is_there = "is missing" if size is None else f"has {size} bytes where its manifest says {entry.get('bytes')}"
                 msg = f"{path} {is_there}: the copy is damaged or incomplete"
                 raise DamagedFileError(msg)
             if self.verify and _sha256(path) != entry.get("sha256"):
@@ -341,30 +375,43 @@ class Bundle:
         import numpy as np
 
         path = self.file(name)
-        with path.open("rb") as stream:
-            try:
-                np.lib.format.read_magic(stream)
-                found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(stream)
-            except ValueError as error:
-                msg = f"{path} is not a .npy file ({error})"
-                raise DamagedFileError(msg) from None
-            offset = stream.tell()
-        _expect(path, found_dtype, found_shape, np.dtype(dtype), shape)
-        if fortran or path.stat().st_size != offset + math.prod(shape) * found_dtype.itemsize:
+        want = np.dtype(dtype)
+        offset = _npy_data(path, want, shape)
+        if path.stat().st_size != offset + math.prod(shape) * want.itemsize:
             msg = f"{path} does not hold the array that its header promises"
             raise DamagedFileError(msg)
         if math.prod(shape) == 0:
-            return np.zeros(shape, found_dtype)
-        return (
-            np.memmap(path, found_dtype, "r", offset, shape)
-            if mmap
-            else np.fromfile(path, found_dtype, offset=offset).reshape(shape)
-        )
+            return np.zeros(shape, want)
+        return np.memmap(path, want, "r", offset, shape) if mmap else np.fromfile(path, want, offset=offset).reshape(shape)
 
     def tensors(self, name: str, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, npt.NDArray[Any]]:
         """The named tensors of a safetensors file, memory-mapped; DamagedFileError unless dtypes and shapes are as expected."""
         path = self.file(name)
         return {key: _tensor(path, key, *facts) for key, facts in expected.items()}
+
+
+def _npy_data(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
+    """Where the numbers of a `.npy` file begin, whose header must promise this dtype and shape in C order.
+
+    NumPy's own reader of headers meets damaged ones with half a dozen kinds of exceptions, and needs to know nothing here.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(10)
+        length = int.from_bytes(start[8:], "little")
+        header = stream.read(min(length, 4096))
+    if start[:8] != b"\x93NUMPY\x01\x00" or len(header) != length:
+        msg = f"{path} is not a .npy file of version 1.0"
+        raise DamagedFileError(msg)
+    try:
+        promise = ast.literal_eval(header.decode("latin-1").strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        msg = f"{path} has a damaged header ({error.__class__.__name__})"
+        raise DamagedFileError(msg) from None
+    want = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    if promise != want:
+        msg = f"{path} promises {str(promise)[:200]} where {want} was expected"
+        raise DamagedFileError(msg)
+    return 10 + length
 
 
 def _tensor(path: Path, key: str, dtype: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -382,21 +429,17 @@ def _tensor(path: Path, key: str, dtype: str, shape: tuple[int, ...]) -> npt.NDA
             entry = json.loads(stream.read(header_bytes))[key]
             first, last = (int(offset) for offset in entry["data_offsets"])
             found = np.dtype(numpy_names[entry["dtype"]]), tuple(int(n) for n in entry["shape"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             msg = f"{path} has no usable tensor {key!r} ({error.__class__.__name__})"
             raise DamagedFileError(msg) from None
-    _expect(path, found[0], found[1], np.dtype(dtype), shape)
+    if found != (np.dtype(dtype), shape):
+        msg = f"{path}: the tensor {key!r} is {found[0]} {found[1]} where {dtype} {shape} was expected"
+        raise DamagedFileError(msg)
     start = 8 + header_bytes + first
     if first < 0 or last - first != math.prod(shape) * found[0].itemsize or 8 + header_bytes + last > size:
         msg = f"{path}: the tensor {key!r} does not fit into the file"
         raise DamagedFileError(msg)
-    return np.memmap(path, found[0], "r", start, shape)
-
-
-def _expect(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], want: np.dtype[Any], want_shape: tuple[int, ...]) -> None:
-    if dtype != want or shape != want_shape:
-        msg = f"{path} holds {dtype} {shape} where {want} {want_shape} was expected"
-        raise DamagedFileError(msg)
+    return np.memmap(path, found[0], "r", start, shape) if math.prod(shape) else np.zeros(shape, found[0])
 
 
 def _sha256(path: Path) -> str:
@@ -412,7 +455,7 @@ def parse_size(text: str) -> int:
         size = float(number) * unit
     except ValueError:
         size = math.nan
-    if not 0 < size < math.inf:
+    if not 1 <= size < math.inf:
         msg = f"{text!r} is not a size: write a number with K, M, G or T, for example 512M or 2G"
         raise InputError(msg)
     return int(size)

@@ -143,12 +143,14 @@ def _stdin() -> Iterator[tuple[bytes, int]]:
 def why_not_text(start: bytes) -> str | None:
     """Why the first bytes of a file are not those of a text, or None if they are."""
     start = start[: 1 << 16]
+    if not start:
+        return None
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "text in UTF-16: pass --encoding utf-16"
     if b"\0" in start:
         return "a binary file"
     bad = start.decode("utf-8", "ignore").encode("utf-8")
-    share = 1 - len(bad) / max(1, len(start))
+    share = 1 - len(bad) / len(start)
     if share > BINARY_SHARE:
         return (
             f"not UTF-8 ({share:.0%} of its first bytes cannot be decoded): a binary file, or pass --encoding, for example gb18030"
@@ -156,12 +158,22 @@ def why_not_text(start: bytes) -> str | None:
     return None
 
 
-def decoded(blocks: Iterator[tuple[bytes, int]], encoding: str) -> Iterator[tuple[bytes, int]]:
-    """Blocks in another encoding as UTF-8; what cannot be decoded becomes a separator."""
+def decoded(blocks: Iterator[tuple[bytes, int]], encoding: str, name: str, report: Report) -> Iterator[tuple[bytes, int]]:
+    """Blocks in another encoding as UTF-8; what cannot be decoded becomes a space, and is counted."""
     decoder = codecs.getincrementaldecoder(encoding)("replace")
-    for block, done in blocks:
-        yield decoder.decode(block).encode("utf-8", "replace"), done
-    yield decoder.decode(b"", True).encode("utf-8", "replace"), 0
+    done = 0
+    try:
+        for block, done in blocks:
+            yield _separated(decoder.decode(block), report), done
+        yield _separated(decoder.decode(b"", True), report), done
+    except UnicodeError as error:  # some of Python's codecs refuse to replace what they cannot decode, or want a byte order mark
+        msg = f"{name} cannot be decoded as {encoding} ({error}): pass another --encoding"
+        raise InputError(msg) from None
+
+
+def _separated(text: str, report: Report) -> bytes:
+    report.bad_bytes += text.count("\ufffd")
+    return text.replace("\ufffd", " ").encode("utf-8", "replace")
 
 
 def check_encoding(encoding: str) -> str:

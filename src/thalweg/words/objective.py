@@ -147,5 +147,6 @@ def gram(rows: Floats, pull: Floats, threads: int | None) -> tuple[Doubles, Doub
 def all_pairs_energy(word: tuple[Doubles, Doubles], context: tuple[Doubles, Doubles], pull: Floats, settings: Settings) -> float:
     """rho/2 sum_ij p_i p_j (<u_i, k_j> - floor)^2 = rho/2 (<G', G> - 2 floor h'.h + floor^2 (sum p)^2), from Gram matrices."""
     total = float(pull.sum(dtype=np.float64))
-    products = float((word[0] * context[0]).sum() - 2 * settings.floor * (word[1] @ context[1]))
-    return settings.rho / 2 * (products + settings.floor**2 * total**2)
+    floor = settings.floor
+    products = float((word[0] * context[0]).sum() - 2 * floor * (word[1] @ context[1]))
+    return settings.rho / 2 * (products + floor * floor * total * total)  # not floor**2, which Python refuses where it overflows

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from thalweg.errors import InputError, near_misses
 from thalweg.jit import kernel
 from thalweg.words import corpus as corpora
-from thalweg.words.tokens import EDGE, Scanner, letters, nonspace
+from thalweg.words.tokens import EDGE, UNITS, Scanner, letters, nonspace
 
 LANGUAGES = ("auto", "words", "zh", "whitespace")
 HAN_SHARE = 0.2  # more of the letters than this are Han: the text is taken as Chinese
@@ -105,6 +105,12 @@ def read(
     if language not in LANGUAGES:
         msg = f"language={language!r} is not known.{near_misses(language, LANGUAGES)}"
         raise InputError(msg)
+    if unit not in UNITS:
+        msg = f"unit={unit!r} is not known.{near_misses(unit, UNITS)}"
+        raise InputError(msg)
+    if max_words is not None and (isinstance(max_words, bool) or not isinstance(max_words, int) or max_words < 2):
+        msg = f"max_words={max_words!r} is not a whole number of 2 or more"
+        raise InputError(msg)
     report = corpora.Report()
     if corpora.is_text_list(corpus):
         scanner = _read_items(corpus, language, unit, report, progress)
@@ -155,7 +161,7 @@ def _texts(found: list[corpora.Source], encoding: str, report: corpora.Report) -
             continue
         stream: Iterator[tuple[bytes, int]] = itertools.chain([first], blocks)
         if encoding != "utf-8":
-            stream = corpora.decoded(stream, encoding)
+            stream = corpora.decoded(stream, encoding, source.name, report)
         for k, (text, done) in enumerate(stream):
             yield text.removeprefix(codecs.BOM_UTF8) if k == 0 else text, before + done
         yield None, before
@@ -197,38 +203,42 @@ class _Segmenter:
 def _read_items(corpus: Any, language: str, unit: str, report: corpora.Report, progress: Progress | None) -> Scanner:
     """An iterable of texts (each at least a unit of its own) or of token lists (each a unit, its tokens taken as they are)."""
     try:
-        items: Iterable[Any] = iter(corpus)
+        items: Iterator[Any] = iter(corpus)
     except TypeError:
         msg = f"a corpus is a path, or an iterable of texts or of token lists, not {type(corpus).__name__}"
         raise InputError(msg) from None
     report.sources.append(f"a Python {type(corpus).__name__}")
-    scanner: Scanner | None = None
-    for n, item in enumerate(items):
-        as_tokens = not isinstance(item, str)
-        if (
-            n == 0
-            and isinstance(item, str)
-            and (item == corpora.DOCS or ("\n" not in item and len(item) < 256 and Path(item).exists()))
-        ):
-            msg = f"a list of strings is a list of texts, and {item!r} names a source: pass it alone, or a list of pathlib.Path"
+    start: list[Any] = []  # the first MiB decides the language
+    while sum(len(item) for item in start) < corpora.BLOCK and (item := next(items, None)) is not None:
+        start.append(_checked(item, len(start)))
+    as_tokens = bool(start) and not isinstance(start[0], str)
+    beginning = "" if as_tokens else "\n".join(item for item in start if isinstance(item, str))[: corpora.BLOCK]
+    report.language = "whitespace" if as_tokens else detect(beginning) if language == "auto" else language
+    report.tokenizer = "none: token lists" if as_tokens else _tokenizer_name(report.language)
+    scanner = Scanner(unit, nonspace() if report.language == "whitespace" else letters())
+    feeder = _Segmenter(scanner) if report.language == "zh" else scanner
+    for n, item in enumerate(itertools.chain(start, items)):
+        text = _checked(item, n)
+        if isinstance(text, str) == as_tokens:
+            msg = f"item {n} of the corpus is a {'text' if as_tokens else 'list of tokens'}, the ones before are not"
             raise InputError(msg)
-        if scanner is None:
-            report.language = "whitespace" if as_tokens else detect(item) if language == "auto" else language
-            report.tokenizer = "none: token lists" if as_tokens else _tokenizer_name(report.language)
-            scanner = Scanner(unit, nonspace() if as_tokens or report.language == "whitespace" else letters())
-            feeder: _Segmenter | Scanner = _Segmenter(scanner) if report.language == "zh" and not as_tokens else scanner
-        text = _joined(item, n) if as_tokens else item
-        data = text.encode("utf-8", "replace")
+        data = (text if isinstance(text, str) else " ".join(text)).encode("utf-8", "replace")
         feeder.feed(data)
         feeder.end_unit()
         report.n_bytes += len(data)
         if progress is not None and n % 1000 == 0:
             progress(n, None, phase="reading", unit="texts")
     report.n_files = 1
-    return scanner or Scanner(unit)
+    return scanner
 
 
-def _joined(item: Any, n: int) -> str:
+def _checked(item: Any, n: int) -> str | list[str]:
+    """An item of a corpus, which is a text or a list of tokens."""
+    if isinstance(item, str):
+        if n == 0 and _names_a_source(item):
+            msg = f"a list of strings is a list of texts, and {item!r} names a source: pass it alone, or a list of pathlib.Path"
+            raise InputError(msg)
+        return item
     if isinstance(item, bytes) or not isinstance(item, Iterable):
         msg = f"item {n} of the corpus is {type(item).__name__}; a text or a list of tokens was expected"
         raise InputError(msg)
@@ -237,7 +247,14 @@ def _joined(item: Any, n: int) -> str:
     if bad is not None:
         msg = f"item {n} of the corpus holds the token {bad!r}; tokens are strings without white space"
         raise InputError(msg)
-    return " ".join(tokens)
+    return tokens
+
+
+def _names_a_source(text: str) -> bool:
+    try:
+        return text == corpora.DOCS or (bool(text.strip()) and Path(text).exists())
+    except (OSError, ValueError):  # too long for a file name, or not one
+        return False
 
 
 def _with_vocabulary(scanner: Scanner, min_count: int, max_words: int | None, report: corpora.Report) -> Tokens:

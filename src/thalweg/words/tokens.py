@@ -32,8 +32,11 @@ _PIECE = 1 << 16  # bytes scanned in one call: bounds the room that new words ma
 
 @functools.cache
 def letters() -> npt.NDArray[np.uint32]:
-    """For each code point its lower case if it can be part of a word, else 0.   (_PLANE + 512,)"""
-    table = np.zeros(_PLANE + 512, np.uint32)
+    """For each code point its lower case if it can be part of a word, else 0.   (_PLANE + 513,)
+
+    Below _PLANE a point is its own place; then come 512 points from _TAGS on; the last place is 1 if all others are parts of words.
+    """
+    table = np.zeros(_PLANE + 513, np.uint32)
     for place, point in enumerate([*range(_PLANE), *range(_TAGS, _TAGS + 512)]):
         ch = chr(point)
         if unicodedata.category(ch)[0] in "LMN":
@@ -44,8 +47,8 @@ def letters() -> npt.NDArray[np.uint32]:
 
 @functools.cache
 def nonspace() -> npt.NDArray[np.uint32]:
-    """The table for text that is already tokenised: everything but ASCII white space is kept as it is.   (_PLANE + 512,)"""
-    table = np.array([*range(_PLANE), *range(_TAGS, _TAGS + 512)], np.uint32)
+    """The table for text that is already tokenised: everything but ASCII white space is kept as it is.   (_PLANE + 513,)"""
+    table = np.array([*range(_PLANE), *range(_TAGS, _TAGS + 512), 1], np.uint32)
     table[list(ASCII_SPACE)] = 0
     table[0] = 0
     return table
@@ -152,6 +155,8 @@ def _scan(text, table, newlines_end, state, word, slots, arena, starts, ids):  #
             letter = np.int64(table[point])
         elif _TAGS <= point < _TAGS + 512:
             letter = np.int64(table[_PLANE + point - _TAGS])
+        elif point >= _PLANE and table[_PLANE + 512]:
+            letter = point
 
         if letter > 0:
             newlines = 0

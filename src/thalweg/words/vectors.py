@@ -100,7 +100,7 @@ class WordVectors:
 
         With M = sum_c (k_c - mean)(k_c - mean)^T = L L^T it is cos(L^T u_i, L^T u_j).   (n_words, dim)
         """
-        n = self._candidates(contexts)
+        n = self._among("contexts", contexts)
         centred = self.context[:n].astype(np.float64)
         centred -= centred.mean(axis=0)
         values, vectors = np.linalg.eigh(centred.T @ centred)
@@ -122,7 +122,7 @@ class WordVectors:
         if not places:
             msg = "related() needs a word"
             raise InputError(msg)
-        n = self._candidates(restrict)
+        n = self._among("restrict", restrict)
         u = self.word[places].sum(axis=0) - self.word[against].sum(axis=0)
         k = self.context[places].sum(axis=0) - self.context[against].sum(axis=0)
         scores = (self.context[:n] @ u + self.word[:n] @ k) / 2
@@ -137,7 +137,7 @@ class WordVectors:
         """
         place = self._place(word)
         unit = self.unit("sum") if contexts is None else self.profiles(contexts)
-        return self._best(unit[: self._candidates(restrict)] @ unit[place], [place], topn)
+        return self._best(unit[: self._among("restrict", restrict)] @ unit[place], [place], topn)
 
     def analogy(self, a: str, b: str | None = None, c: str | None = None, *, topn: int = 10, restrict: int | None = None) -> Ranked:
         """A - b + c, as three words or as one expression: `analogy("机场 - 飞机 + 火车")`.
@@ -156,18 +156,19 @@ class WordVectors:
         if length < 1e-6:
             msg = f"{a!r} adds up to nothing: its words cancel"
             raise InputError(msg)
-        return self._best(unit[: self._candidates(restrict)] @ (target / length), places, topn)
+        return self._best(unit[: self._among("restrict", restrict)] @ (target / length), places, topn)
 
     def pmi(self, a: str, b: str) -> float:
         """The estimated pointwise mutual information of two words, in nats."""
         i, j = self._place(a), self._place(b)
         return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
 
-    def _candidates(self, restrict: int | None) -> int:
-        if restrict is not None and restrict < 1:
-            msg = f"{restrict} leaves no words to choose from; give 1 or more"
+    def _among(self, name: str, limit: int | None) -> int:
+        """How many of the most frequent words a limit leaves."""
+        if limit is not None and limit < 1:
+            msg = f"{name}={limit} leaves no words; give 1 or more"
             raise InputError(msg)
-        return len(self) if restrict is None else min(restrict, len(self))
+        return len(self) if limit is None else min(limit, len(self))
 
     def _best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
         """The topn largest scores, equal ones in the order of frequency."""
@@ -197,7 +198,7 @@ class WordVectors:
         pieces = words_of(word, "words" if self.language == "zh" else self.language)
         if len(pieces) == 1 and pieces[0] in self.index:
             return self.index[pieces[0]]
-        near = spelling.near(word.lower(), self.words)
+        near = spelling.near(word if self.language == "whitespace" else word.lower(), self.words)
         hint = f" Near spellings: {', '.join(near)}." if near else ""
         if not near and self.language == "zh" and len(known := [w for w in words_of(word, "zh") if w in self.index]) > 1:
             hint = f" Its pieces are known: {' '.join(known)}."
