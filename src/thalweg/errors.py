@@ -6,6 +6,7 @@ both work. The command line prints the line and ends with status 1 (2 for UsageE
 
 from __future__ import annotations
 
+import operator
 import unicodedata
 from collections.abc import Iterable
 
@@ -36,6 +37,9 @@ class StorageError(ThalwegError, OSError):
         super().__init__(message)
         self.errno = errno
 
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:  # pickled whole, as between processes
+        return type(self), (*self.args, self.errno)
+
 
 class DamagedFileError(ThalwegError, ValueError):
     """A file that does not hold what its header, manifest or format promises."""
@@ -50,12 +54,18 @@ class UnknownWordError(ThalwegError, KeyError):
 
 
 class ExpressionError(InputError):
-    """An expression that does not parse. `expression` is what was given, `position` the place of the fault (0 is its start)."""
+    """An expression that does not parse: wrong use (exit status 2).
+
+    `expression` is what was given, `position` the place of the fault (0 is its start).
+    """
 
     def __init__(self, message: str, expression: str, position: int) -> None:
         super().__init__(message)
         self.expression = expression
         self.position = position
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (*self.args, self.expression, self.position)
 
 
 class EnergyError(InputError):
@@ -88,6 +98,23 @@ def visible(text: str) -> str:
 
 def _code(ch: str) -> str:
     return f"\\x{ord(ch):02x}" if ord(ch) < 256 else f"\\u{ord(ch):04x}" if ord(ch) < 1 << 16 else f"\\U{ord(ch):08x}"
+
+
+def quoted(text: str) -> str:
+    """A text in double quotes for a message, cut where it would fill the screen."""
+    return f'"{text}"' if len(text) <= 80 else f'"{text[:79]}…"'
+
+
+def whole_number(name: str, value: object, *, least: int, hint: str = "") -> int:
+    """`value` as an int (NumPy's whole numbers too). Raises InputError, naming the argument, for anything else or less."""
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        msg = f"{name}={value!r} is not a whole number of {least} or more{'; ' * bool(hint)}{hint}"
+        raise InputError(msg)
+    return number
 
 
 def near_misses(word: str, choices: Iterable[str]) -> str:

@@ -172,7 +172,7 @@ def check_output(path: Path, overwrite: bool = False) -> None:
     if content and not overwrite:
         msg = f"{path} is not empty: choose another --out, or pass --overwrite to replace what is there"
         raise OutputExistsError(msg)
-    if content and not _is_ours(path):
+    if content and not manifest_of(path):
         msg = f"{path} holds files that thalweg did not write ({min(content)}): choose another --out"
         raise OutputExistsError(msg)
     writable = _existing_parent(path)
@@ -181,13 +181,13 @@ def check_output(path: Path, overwrite: bool = False) -> None:
         raise StorageError(msg, errno.EACCES)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a directory's manifest is one of thalweg's (web apps have a manifest.json too)."""
+def manifest_of(path: Path) -> dict[str, Any]:
+    """The manifest of a directory that thalweg wrote; empty for any other (web apps have a manifest.json too)."""
     try:
         manifest = read_json(path / MANIFEST)
     except ThalwegError:
-        return False
-    return isinstance(manifest, dict) and str(manifest.get("format")).startswith("thalweg-")
+        return {}
+    return manifest if isinstance(manifest, dict) and str(manifest.get("format")).startswith("thalweg-") else {}
 
 
 class BundleWriter:
@@ -349,7 +349,7 @@ class Bundle:
         listed = self.manifest.get("files")
         entry = listed.get(name) if isinstance(listed, dict) else None
         stored = entry.get("path") if isinstance(entry, dict) else None
-        outside = not isinstance(stored, str) or Path(stored).name != stored or "\0" in stored
+        outside = not isinstance(stored, str) or Path(stored).name != stored or "\0" in stored or len(stored) > 255
         if not isinstance(entry, dict) or not isinstance(stored, str) or outside:  # a manifest may not point outside its folder
             msg = f"{self.path / MANIFEST} does not name {name}: the directory is damaged"
             raise DamagedFileError(msg)

@@ -14,7 +14,7 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
-from thalweg.files import MANIFEST, check_output, read_json, write_pages
+from thalweg.files import check_output, manifest_of, write_pages
 from thalweg.page import GalleryPage, Markup, document, join, tag
 from thalweg.version import __version__
 
@@ -119,20 +119,13 @@ def command(context: click.Context, locale: str, quiet: bool) -> None:
 
     console = Console(quiet=quiet, command="gallery")
     out = Path("gallery")
-    if not _is_current(out):
-        write_pages(out, KIND, 1, build(), overwrite=_is_ours(out))
+    manifest = manifest_of(out)
+    if manifest.get("format") != KIND or manifest.get("thalweg") != __version__:
+        write_pages(out, KIND, 1, build(), overwrite=manifest.get("format") == KIND)
     start = (out / file_name("index", locale)).resolve()
     console.result(str(start), str(start))
     if not webbrowser.open(start.as_uri()):
         console.note("no browser was found: open the page above")
-
-
-def _is_ours(out: Path) -> bool:
-    return (out / MANIFEST).exists() and read_json(out / MANIFEST).get("format") == KIND
-
-
-def _is_current(out: Path) -> bool:
-    return _is_ours(out) and read_json(out / MANIFEST).get("thalweg") == __version__
 
 
 @command.command("export", cls=options.Command, examples=["thalweg gallery export pages"])

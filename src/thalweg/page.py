@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 from thalweg.errors import visible
 
@@ -35,7 +36,9 @@ def escape(text: object) -> Markup:
 def tag(name: str, /, *children: object, **attributes: object) -> Markup:
     """`<name attribute="...">children</name>`, everything escaped. `class_` is class, `data_x` is data-x; None leaves one out."""
     spelled = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"' for key, value in attributes.items() if value is not None
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(visible(str(value)))}"'
+        for key, value in attributes.items()
+        if value is not None
     )
     if name in ("input", "meta", "br", "hr", "img"):
         return Markup(f"<{name}{spelled}>")
@@ -46,12 +49,42 @@ def join(parts: Iterable[object]) -> Markup:
     return Markup("".join(escape(part) for part in parts))
 
 
+_SVG = frozenset(
+    ("svg", "g", "defs", "style", "path", "use", "clipPath", "rect", "circle", "line", "polyline", "polygon", "text", "tspan")
+)
+
+
 def raw_svg(svg: str) -> Markup:
-    """An `<svg>` element made by `thalweg.style.svg` or by this module. Refuses anything that could run or load."""
-    if not svg.startswith("<svg") or re.search(r"<script|<foreignObject|\son\w+\s*=|href\s*=\s*[\"'](?!#)", svg, re.I):
+    """An `<svg>` element made by `thalweg.style.svg` or by this module.
+
+    Raises ValueError for anything that is not one well-formed element of shapes and text, or that could run or load something.
+    """
+    try:
+        safe = (
+            svg.startswith("<svg")
+            and "<!" not in svg
+            and "<?" not in svg
+            and all(_is_harmless(e) for e in ElementTree.fromstring(svg).iter())
+        )
+    except ElementTree.ParseError:
+        safe = False
+    if not safe:
         msg = "not an SVG picture of ours"
         raise ValueError(msg)
     return Markup(svg)
+
+
+def _is_harmless(element: ElementTree.Element) -> bool:
+    attributes = [(name.rpartition("}")[2].lower(), value) for name, value in element.attrib.items()]
+    loads = [re.findall(r"url\(\s*(.)", text) for text in (*(value for _, value in attributes), element.text or "") if text]
+    is_style = element.tag.endswith("}style") or element.tag == "style"
+    return (
+        element.tag.rpartition("}")[2] in _SVG
+        and not any(name.startswith("on") for name, _ in attributes)
+        and all(value.startswith("#") for name, value in attributes if name == "href")
+        and all(first == "#" for found in (loads if is_style else loads[: len(attributes)]) for first in found)
+        and not (is_style and ("@" in (element.text or "") or len(element)))
+    )
 
 
 def table(head: Sequence[object], rows: Iterable[Sequence[object]], caption: object = None) -> Markup:

@@ -13,6 +13,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from thalweg.errors import visible
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -131,7 +133,9 @@ def svg(fig: Figure | None, alt: str, *, salt: str = "") -> str:
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
+    named = set(re.findall(r"""(?:href="|url\()#([^")]+)""", text))  # matplotlib numbers its groups from 1 in every figure
+    text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in named else "", text)
     box = re.search(r'viewBox="([^"]+)"', text)
     body = text[text.index(">") + 1 :]
     view = box.group(1) if box else "0 0 460 288"
@@ -140,5 +144,5 @@ def svg(fig: Figure | None, alt: str, *, salt: str = "") -> str:
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib shows as it is: a dollar sign would start a formula."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib shows as it is: a dollar sign would start a formula, a control character would end the picture."""
+    return visible(text).replace("$", r"\$")

@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from thalweg.errors import InputError
+from thalweg.errors import whole_number
 
 T = TypeVar("T")
 
@@ -51,10 +51,7 @@ def resolve(threads: int | None) -> int:
     """
     if threads is None:
         return available()
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        msg = f"threads={threads!r} is not a positive whole number; leave it out to use all {available()} cores"
-        raise InputError(msg)
-    return threads
+    return whole_number("threads", threads, least=1, hint=f"leave it out to use all {available()} cores")
 
 
 def run_tasks(task: Callable[..., T], arguments: Iterable[tuple[object, ...]], threads: int | None = None) -> list[T]:
@@ -91,7 +88,7 @@ def _pool(size: int) -> ThreadPoolExecutor:
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS and OpenMP to one thread: ours come from the pool, and results must not depend on how BLAS splits a sum.
+    """Hold BLAS to one thread: ours come from the pool, and results must not depend on how BLAS splits a sum.
 
     The limit belongs to the process: it is set by the first of several callers at a time and lifted by the last.
     """
@@ -99,7 +96,7 @@ def one_blas_thread() -> Iterator[None]:
 
     with _blas.lock:
         if _blas.holders == 0:
-            _blas.limits = threadpool_limits(limits=1)
+            _blas.limits = threadpool_limits(limits=1, user_api="blas")
         _blas.holders += 1
     try:
         yield

@@ -11,13 +11,14 @@ import json
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from thalweg import options
 from thalweg.console import Console, duration
-from thalweg.errors import ThalwegError
+from thalweg.errors import ThalwegError, visible
 from thalweg.files import check_output, write_pages
 from thalweg.page import Markup, Section, document, escape, tag
 from thalweg.version import __version__
@@ -72,18 +73,15 @@ def run_section(name: str, arguments: dict[str, Any], locale: str) -> Outcome:
     began = time.monotonic()
     budget = SECTIONS[name].budget
     call = json.dumps({"name": name, "arguments": arguments | {"locale": locale}})
-    child = subprocess.Popen(
-        [sys.executable, "-m", "thalweg.tour"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
-    )
-    try:
-        out, _ = child.communicate(call, timeout=2 * budget)
-    except subprocess.TimeoutExpired:
-        text = TEXT[locale]["stopped"]
-        return Outcome(None, text.format(time=duration(2 * budget), budget=duration(budget)), 2 * budget)
-    finally:  # also on Ctrl-C: no child survives its tour
-        if child.poll() is None:
+    command = [sys.executable, "-m", "thalweg.tour"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
+        try:
+            out, _ = child.communicate(call, timeout=2 * budget)
+        except subprocess.TimeoutExpired:
+            text = TEXT[locale]["stopped"]
+            return Outcome(None, text.format(time=duration(2 * budget), budget=duration(budget)), 2 * budget)
+        finally:  # also on Ctrl-C: no child survives its tour
             child.kill()
-            child.wait()
     seconds = time.monotonic() - began
     try:
         answer = json.loads(out)
@@ -98,18 +96,22 @@ def _child() -> int:
     """The other side of run_section: call on stdin, answer on stdout, progress on stderr."""
     call = json.loads(sys.stdin.read())
     arguments = call["arguments"]
-    quiet = arguments.pop("quiet", False)
+    console = Console(quiet=arguments.pop("quiet", False))
     module, _, function = SECTIONS[call["name"]].place.partition(":")
-    console = Console(quiet=quiet)
+    answer, sys.stdout = sys.stdout, sys.stderr  # what a library prints is not the answer
     try:
         with console.progress() as progress:
             section = getattr(importlib.import_module(module), function)(progress=progress, **arguments)
-    except ThalwegError as error:
-        sys.stdout.write(json.dumps({"reason": str(error)}))
-        return 1
     except KeyboardInterrupt:
         return 130
-    sys.stdout.write(json.dumps({"section": section.to_json()}))
+    except ThalwegError as error:
+        answer.write(json.dumps({"reason": str(error)}))
+        return 1
+    except Exception as error:
+        traceback.print_exc()
+        answer.write(json.dumps({"reason": visible(" ".join(f"{type(error).__name__}: {error}".split()))}))
+        return 1
+    answer.write(json.dumps({"section": section.to_json()}))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from thalweg import options
 from thalweg.console import Console, duration
+from thalweg.errors import UsageError
 from thalweg.files import check_output, size_text
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
     CORPUS is one or more files or folders (also compressed), - for standard input, or docs: for the docstrings of the Python
     packages that are installed.
     """
+    if "" in corpus:
+        raise UsageError("the name of a text is empty")
     check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words fit")
     from thalweg.words import fitting
@@ -68,12 +72,9 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
     vectors.save(out, overwrite=overwrite)
     summary = _summary(vectors, out)
     console.result(summary, lambda: console.table(["", "value"], _rows(vectors, console.elapsed(), out)))
-    word = _telling_word(vectors)
-    console.next_steps([
-        f"thalweg words related {out} {word}",
-        f"thalweg words similar {out} {word}",
-        f'thalweg words analogy {out} "{_analogy_hint(vectors)}"',
-    ])  # fmt: skip
+    console.next_steps(
+        [f"thalweg words {verb} {shlex.quote(str(out))} {shlex.quote(asked)}" for verb, asked in _questions(vectors)]
+    )
 
 
 def _summary(vectors: WordVectors, out: Path) -> dict[str, Any]:
@@ -113,21 +114,29 @@ def _notes(vectors: WordVectors, dim: int) -> list[str]:
     return notes
 
 
-def _telling_word(vectors: WordVectors) -> str:
-    """A word worth asking about: of the frequent ones the one with the longest vector, which means the most specific company."""
+def _questions(vectors: WordVectors) -> list[tuple[str, str]]:
+    """Three things worth asking, that a shell and our own grammar take as they are: (verb, question).
+
+    The word is, of the frequent ones, that with the longest vector, which means the most specific company.
+    """
     import numpy as np
 
     n = min(len(vectors), 500)
     norms = np.linalg.norm(vectors.word[:n] + vectors.context[:n], axis=1)
-    order = [int(place) for place in np.argsort(-norms)]
+    plain = [word for word in (vectors.words[place] for place in np.argsort(-norms)) if word.isalnum()]
+    if not plain:
+        return [("related", "--help")]
     wanted = 2 if vectors.language == "zh" else 4
-    return next((w for w in (vectors.words[p] for p in order) if len(w) >= wanted and w.isalpha()), vectors.words[order[0]])
-
-
-def _analogy_hint(vectors: WordVectors) -> str:
-    known = (("机场", "飞机", "火车"), ("king", "man", "woman"), ("argmax", "max", "min"), ("paris", "france", "italy"))
-    found = next((triple for triple in known if all(word in vectors for word in triple)), None)
-    return "{} - {} + {}".format(*(found or (vectors.words * 3)[:3]))
+    word = next((w for w in plain if len(w) >= wanted and w.isalpha()), plain[0])
+    known = (
+        ("机场", "飞机", "火车"),
+        ("king", "man", "woman"),
+        ("argmax", "max", "min"),
+        ("paris", "france", "italy"),
+        tuple(plain[:3]),
+    )
+    triple = next((triple for triple in known if len(triple) == 3 and all(w in vectors for w in triple)), None)
+    return [("related", word), ("similar", word), *([("analogy", "{} - {} + {}".format(*triple))] if triple else [])]
 
 
 def _ask(folder: Path, verb: str, json: bool, quiet: bool) -> tuple[Console, WordVectors]:

@@ -13,6 +13,7 @@ import gzip
 import lzma
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,7 +123,7 @@ def _read(path: Path) -> Iterator[tuple[bytes, int]]:
         try:
             while block := text.read(BLOCK):
                 yield block, raw.tell() if raw.seekable() else 0
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+        except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
             msg = f"{path} is damaged: its compressed data end or break off early ({error})"
             raise InputError(msg) from None
         except OSError as error:

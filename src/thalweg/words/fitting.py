@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import InputError
+from thalweg.errors import whole_number
 from thalweg.threads import resolve
 from thalweg.version import __version__
 from thalweg.words import als, gauge, objective, reading, svd
@@ -48,9 +48,11 @@ def fit(
     dim is lowered to n_words - 1 where the vocabulary is smaller. The result depends on `seed`, not on `threads`.
     Raises InputError or MissingFileError; KeyboardInterrupt leaves nothing behind.
     """
-    _check(dim=dim, window=window, min_count=min_count, epochs=epochs)
+    dim, window = whole_number("dim", dim, least=1), whole_number("window", window, least=1)
+    min_count, epochs = whole_number("min_count", min_count, least=1), whole_number("epochs", epochs, least=0)
+    max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
+    seed, threads = whole_number("seed", seed, least=0), resolve(threads)
     settings = objective.Settings(x_max=x_max, alpha=alpha, rho=rho, floor=floor, beta=beta, ridge=ridge)
-    resolve(threads)
     began = time.monotonic()
     tokens = reading.read(
         corpus, language=language, unit=unit, encoding=encoding, min_count=min_count, max_words=max_words, progress=progress
@@ -95,7 +97,11 @@ def solve(
     progress: Progress | None = None,
 ) -> WordVectors:
     """Vectors from counts: the eigenvectors of the positive PMI as a start, then alternating least squares on J."""
-    _check(dim=dim, epochs=epochs)
+    dim, epochs, seed = (
+        whole_number("dim", dim, least=1),
+        whole_number("epochs", epochs, least=0),
+        whole_number("seed", seed, least=0),
+    )
     settings = settings or objective.Settings()
     dim = min(dim, len(counts.words) - 1)
     table = objective.table(counts, settings)
@@ -115,11 +121,3 @@ def solve(
     }
     energies = [parts["energy"] for parts in path]
     return WordVectors(counts.words, counts.word_counts, word, context, spectrum, energy_path=energies, info=info)
-
-
-def _check(**positive: int) -> None:
-    for name, value in positive.items():
-        least = 0 if name == "epochs" else 1
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            msg = f"{name}={value!r} is not a whole number of {least} or more"
-            raise InputError(msg)

@@ -10,6 +10,7 @@ words, so no word is invented), then through the same automaton as any other tex
 from __future__ import annotations
 
 import codecs
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import InputError, near_misses
+from thalweg.errors import InputError, near_misses, whole_number
 from thalweg.jit import kernel
 from thalweg.words import corpus as corpora
 from thalweg.words.tokens import EDGE, UNITS, Scanner, letters, nonspace
@@ -28,10 +29,6 @@ from thalweg.words.tokens import EDGE, UNITS, Scanner, letters, nonspace
 LANGUAGES = ("auto", "words", "zh", "whitespace")
 HAN_SHARE = 0.2  # more of the letters than this are Han: the text is taken as Chinese
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-_OTHER = r"[^\W\x00-\x7f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]"  # a letter, neither ASCII nor Han
-# a run of letters that are not Han, with one at least that is not ASCII; begins where no ASCII letter stands before, so that
-# finding one takes linear time
-_OTHER_SCRIPT = re.compile(rf"((?<![A-Za-z0-9])[A-Za-z0-9]*+{_OTHER}(?:[A-Za-z0-9]|{_OTHER})*+)")
 _LETTER = re.compile(r"[^\W\d_]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 _HAS_FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
@@ -60,6 +57,20 @@ def fold(text: str) -> str:
     return text.translate(_FULL_WIDTH) if _HAS_FULL_WIDTH.search(text) else text
 
 
+@functools.cache
+def _other_script() -> re.Pattern[str]:
+    """Finds runs of letters and marks that are not Han, with one at least that is not ASCII.
+
+    A run begins where no ASCII letter stands before, so that finding one takes linear time.
+    """
+    points = np.flatnonzero(letters()[:-513] > 0)
+    points = points[points > 0x7F]
+    spans = np.split(points, np.flatnonzero(np.diff(points) > 1) + 1)
+    other = "".join(f"\\U{span[0]:08x}-\\U{span[-1]:08x}" for span in spans)
+    other = f"(?:(?!{_HAN.pattern})[{other}])"
+    return re.compile(f"((?<![A-Za-z0-9])[A-Za-z0-9]*+{other}(?:[A-Za-z0-9]|{other})*+)")
+
+
 def segment(text: str) -> list[str]:
     """A Chinese text as the pieces of jieba's dictionary (words, and whatever stands between them).
 
@@ -68,7 +79,7 @@ def segment(text: str) -> list[str]:
     import rjieba
 
     pieces: list[str] = []
-    for k, part in enumerate(_OTHER_SCRIPT.split(fold(text))):
+    for k, part in enumerate(_other_script().split(fold(text))):
         pieces += rjieba.cut(part, False) if k % 2 == 0 else [part]
     return pieces
 
@@ -108,9 +119,8 @@ def read(
     if unit not in UNITS:
         msg = f"unit={unit!r} is not known.{near_misses(unit, UNITS)}"
         raise InputError(msg)
-    if max_words is not None and (isinstance(max_words, bool) or not isinstance(max_words, int) or max_words < 2):
-        msg = f"max_words={max_words!r} is not a whole number of 2 or more"
-        raise InputError(msg)
+    min_count = whole_number("min_count", min_count, least=1)
+    max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
     report = corpora.Report()
     if corpora.is_text_list(corpus):
         scanner = _read_items(corpus, language, unit, report, progress)

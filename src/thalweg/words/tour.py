@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import time
 from pathlib import Path
 
@@ -127,9 +128,9 @@ def section(*, locale: str = "en", corpus: str | None = None, progress: reading.
             (text["reading"], duration(read - began)),
             (text["counting"], duration(counted_at - read)),
             (text["solving"], duration(solved - counted_at)),
-            (text["r2"], f"{r2:.3f}"),
+            (text["r2"], r2),
         ],
-        command=f"thalweg words fit {corpus or DOCS} --out vec",
+        command=f"thalweg words fit {shlex.quote(corpus or DOCS)} --out vec",
     )
 
 
@@ -148,7 +149,7 @@ def _energy(path: list[float], text: dict[str, str]) -> Exhibit:
     return Exhibit(raw_svg(picture), text["energy_caption"].format(first=first, last=last))
 
 
-def _fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> tuple[float, Exhibit]:
+def _fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> tuple[str, Exhibit]:
     """Weighted R² over all pairs seen, and a scatter plot of some."""
     rows = np.repeat(np.arange(len(vectors)), np.diff(pairs.indptr))
     predicted = np.empty(len(rows), np.float32)
@@ -157,9 +158,9 @@ def _fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> 
         predicted[part] = np.einsum("nd,nd->n", vectors.word[rows[part]], vectors.context[pairs.columns[part]])
     weights = pairs.weights.astype(np.float64)
     mean = np.average(pairs.targets, weights=weights)
-    r2 = 1 - np.average((predicted - pairs.targets) ** 2, weights=weights) / np.average(
-        (pairs.targets - mean) ** 2, weights=weights
-    )
+    spread = float(np.average((pairs.targets - mean) ** 2, weights=weights))
+    missed = float(np.average((predicted - pairs.targets) ** 2, weights=weights))
+    r2 = f"{1 - missed / spread:.3f}" if spread > 0 else "-"  # a single pair has no spread
     drawn = np.random.default_rng(0).choice(len(rows), min(N_POINTS, len(rows)), replace=False, p=weights / weights.sum())
     x, y, w = pairs.targets[drawn], predicted[drawn], pairs.weights[drawn]
     fig, axes = style.figure(height=3.9)
@@ -167,8 +168,8 @@ def _fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> 
     axes.plot([low, high], [low, high], color=style.GREY, linewidth=1)
     axes.scatter(x, y, s=12, c=_shaded(style.BLUE, w), linewidths=0)
     axes.set(title=text["fit_title"], xlabel=text["counted"], ylabel=text["predicted"])
-    r = f"{np.corrcoef(x, y)[0, 1]:.3f}"
-    return float(r2), Exhibit(raw_svg(style.svg(fig, text["fit_alt"])), text["fit_caption"].format(n=len(drawn), r=r))
+    r = f"{np.corrcoef(x, y)[0, 1]:.3f}" if min(np.ptp(x), np.ptp(y)) > 0 else "-"
+    return r2, Exhibit(raw_svg(style.svg(fig, text["fit_alt"])), text["fit_caption"].format(n=len(drawn), r=r))
 
 
 def _shaded(colour: str, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

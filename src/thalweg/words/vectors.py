@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses, visible
+from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses, quoted, visible
 from thalweg.files import Bundle, write_bundle
+from thalweg.threads import blocks
 from thalweg.words import spelling
 from thalweg.words.expression import parse
 
@@ -202,7 +203,7 @@ class WordVectors:
         hint = f" Near spellings: {', '.join(near)}." if near else ""
         if not near and self.language == "zh" and len(known := [w for w in words_of(word, "zh") if w in self.index]) > 1:
             hint = f" Its pieces are known: {' '.join(known)}."
-        msg = f'"{word}" is not among the {len(self):,} words of {self.name}.{hint}'
+        msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
         raise UnknownWordError(msg, near)
 
     # files
@@ -237,7 +238,7 @@ class WordVectors:
         shapes = {"word": ("<f4", (n_words, dim)), "context": ("<f4", (n_words, dim)), "spectrum": ("<f8", (dim,))}
         tensors = bundle.tensors("vectors.safetensors", shapes)
         for key, tensor in tensors.items():
-            if not np.isfinite(tensor.sum(dtype=np.float64)):  # any NaN or infinity makes the sum one
+            if not all(np.isfinite(tensor[first:last]).all() for first, last in blocks(len(tensor), 1 << 16)):
                 msg = f"{path}: the tensor {key!r} holds values that are not finite"
                 raise DamagedFileError(msg)
         counts = bundle.array("word_counts.npy", "<i8", (n_words,))

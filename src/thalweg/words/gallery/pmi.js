@@ -56,7 +56,7 @@ function ask(word) {
   word = word.trim().toLowerCase();
   byId("word").value = word;
   const i = place.get(word), note = byId("note");
-  if (i === undefined) { note.textContent = store.text.unknown.replace("{word}", word).replace("{n}", words.length); return; }
+  if (i === undefined) { note.textContent = store.text.unknown.replace(/\{(word|n)\}/g, (_, key) => ({ word, n: words.length })[key]); return; }
   note.textContent = "";
   list("related", inner, i, ""); list("similar", alike, i, "");
 }
