@@ -49,18 +49,25 @@ def test_minus_signs_and_latin_letters_have_glyphs_beside_chinese_ones():
         FigureCanvasAgg(fig).draw()
 
 
-def test_text_stays_text():
-    """It can be searched and copied, and the reader's browser finds the glyphs."""
-    root = ElementTree.fromstring(picture("数学 <b> & x"))
-    texts = ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert "数学 <b> & x" in texts
+def texts_of(svg: str) -> list[str]:
+    return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
+
+
+@pytest.mark.parametrize("title", ["数学 <b> & x", "<!-- x --> y", "<metadata>x</metadata> y", 'id: id="figure_1" y', "url(#x) y"])
+def test_text_stays_text(title):
+    """It can be searched and copied, the reader's browser finds the glyphs, and none is taken for the picture's own markup."""
+    assert title in texts_of(picture(title))
+
+
+def test_hidden_characters_do_not_end_a_picture():
+    """XML has no place for most control characters; they are shown."""
+    assert "a\\x1b[0mb\\x00\\u202e" in texts_of(picture("a\x1b[0mb\x00\u202e"))
 
 
 @pytest.mark.parametrize("title", ["$5 and $6", "$", "$$", "a_b^c $x", r"$\frac{", r"\$", r"\alpha $1"])
 def test_plain_text_is_shown_as_it_is(title):
     """Without it `$5 and $6` is set as a formula, and `$\\frac{` is an error."""
-    root = ElementTree.fromstring(picture(title))
-    assert title in ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert title in texts_of(picture(title))
 
 
 def test_the_alternative_text_is_escaped():

@@ -70,6 +70,7 @@ def test_available_is_the_smaller_of_affinity_and_quota(monkeypatch):
 def test_no_number_of_threads_means_all_available_ones():
     assert resolve(None) == available()
     assert resolve(7) == 7
+    assert resolve(np.int64(7)) == 7
 
 
 @pytest.mark.parametrize("given", [0, -1, 1.5, 2.0, "2", True, float("nan")])
@@ -213,7 +214,7 @@ def blas_threads() -> list[int]:
 def two_blas_threads() -> Any:
     """More than one, so that a limit of one can be seen."""
     np.ones((2, 2)) @ np.ones((2, 2))
-    with threadpool_limits(limits=2):
+    with threadpool_limits(limits=2, user_api="blas"):
         if set(blas_threads()) != {2}:
             pytest.skip("this BLAS cannot be given two threads")
         yield

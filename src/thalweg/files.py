@@ -122,9 +122,9 @@ class Writer:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; lone surrogates (of file names that are no text) as the escapes that JSON has for them."""
     with atomic(path) as out:
-        out.write(text.encode("utf-8"))
+        out.write(text.encode("utf-8", "backslashreplace"))
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -210,7 +210,7 @@ class BundleWriter:
     def json(self, name: str, value: object) -> None:
         """Write a JSON file."""
         with self._file(name) as out:
-            out.write(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8"))
+            out.write(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace"))
 
     def tensors(self, name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
         """Write a safetensors file (little-endian, C order: the format's library writes memory as it lies)."""
@@ -252,7 +252,7 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
     """
     check_output(path, overwrite)
     fresh = not (path / MANIFEST).exists()
-    made = not path.exists()
+    made = [folder for folder in (path, *path.absolute().parents) if not folder.exists()]  # deepest first
     writer = BundleWriter(path, kind, version)
     try:
         with storage_errors(path):
@@ -268,9 +268,9 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
             _remove(file)
         if fresh:
             _remove(path / MANIFEST)
-        if made:
+        for folder in made:
             with contextlib.suppress(OSError):
-                path.rmdir()
+                folder.rmdir()
         raise
     stored = {entry["path"] for entry in writer.manifest["files"].values()}
     for name in writer.manifest["files"]:
@@ -284,7 +284,7 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
 def _stands(path: Path, manifest: dict[str, Any]) -> bool:
     try:
         return bool(read_json(path / MANIFEST) == json.loads(_manifest_text(manifest)))
-    except (ThalwegError, ValueError):
+    except (ThalwegError, ValueError, TypeError):
         return False
 
 

@@ -73,10 +73,10 @@ def run_section(name: str, arguments: dict[str, Any], locale: str) -> Outcome:
     began = time.monotonic()
     budget = SECTIONS[name].budget
     call = json.dumps({"name": name, "arguments": arguments | {"locale": locale}})
-    command = [sys.executable, "-m", "thalweg.tour"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
+    command = [sys.executable, "-m", "thalweg.tour", call]  # stdin stays the user's: `--corpus -` reads it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
         try:
-            out, _ = child.communicate(call, timeout=2 * budget)
+            out, _ = child.communicate(timeout=2 * budget)
         except subprocess.TimeoutExpired:
             text = TEXT[locale]["stopped"]
             return Outcome(None, text.format(time=duration(2 * budget), budget=duration(budget)), 2 * budget)
@@ -93,8 +93,8 @@ def run_section(name: str, arguments: dict[str, Any], locale: str) -> Outcome:
 
 
 def _child() -> int:
-    """The other side of run_section: call on stdin, answer on stdout, progress on stderr."""
-    call = json.loads(sys.stdin.read())
+    """The other side of run_section: call in the argument, answer on stdout, progress on stderr."""
+    call = json.loads(sys.argv[1])
     arguments = call["arguments"]
     console = Console(quiet=arguments.pop("quiet", False))
     module, _, function = SECTIONS[call["name"]].place.partition(":")

@@ -58,10 +58,10 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
         raise UsageError("the name of a text is empty")
     check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words fit")
-    from thalweg.words import fitting
-
-    console.note(f"reading {' '.join(corpus)}; the first run compiles for some seconds")
     try:
+        console.note(f"reading {' '.join(corpus)}; the first run compiles for some seconds")
+        from thalweg.words import fitting
+
         with console.progress() as progress:
             vectors = fitting.fit([Path(name) for name in corpus], progress=progress, **settings)
     except KeyboardInterrupt:
