@@ -20,7 +20,7 @@ test:  ## set up, then format check, linter, types, import rules and tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint:
-	@$(BIN)/ruff format --check --quiet || ($(BIN)/ruff format --check; false)
+	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/imports.log || (cat .venv/imports.log; false)

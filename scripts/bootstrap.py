@@ -124,9 +124,7 @@ def main() -> None:
     if profile not in PROFILES:
         sys.exit(f"setup: no profile {profile!r}; there are {', '.join(PROFILES)}")
     if sys.version_info < (3, 11):  # noqa: UP036 - an old Python gets here first
-        sys.exit(
-            f"setup: Python {platform.python_version()} is too old; thalweg needs 3.11 or newer (make PYTHON=python3.12 ...)"
-        )
+        sys.exit(f"setup: Python {platform.python_version()} is too old; thalweg needs 3.11 or newer (make PYTHON=python3.12 ...)")
     ready = stamp(profile)
     if ready.exists():
         return

@@ -10,10 +10,21 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-LOADS = {"script": "src", "img": "src", "iframe": "src", "source": "src", "audio": "src", "video": "src", "embed": "src", "object": "data"}
+LOADS = {
+    "script": "src",
+    "img": "src",
+    "iframe": "src",
+    "source": "src",
+    "audio": "src",
+    "video": "src",
+    "embed": "src",
+    "object": "data",
+}
 LOADING_LINKS = {"stylesheet", "icon", "preload", "prefetch", "modulepreload", "preconnect", "dns-prefetch", "manifest"}
 OUTSIDE = re.compile(r"^(https?:)?//", re.I)
-CODE_LOADS = re.compile(r"""(?:url\(\s*['"]?|@import\s+['"]|fetch\(\s*['"`]|importScripts\(\s*['"])((?:https?:)?//[^'"`)\s]+)""", re.I)
+CODE_LOADS = re.compile(
+    r"""(?:url\(\s*['"]?|@import\s+['"]|fetch\(\s*['"`]|importScripts\(\s*['"])((?:https?:)?//[^'"`)\s]+)""", re.I
+)
 
 
 class Page(HTMLParser):
