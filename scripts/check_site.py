@@ -1,7 +1,7 @@
 """Check a built site or exported pages: python scripts/check_site.py FOLDER
 
-Fails on a link inside the site that leads nowhere, and on anything that a browser would load from outside (scripts, styles, pictures,
-fonts, url(...), fetch). Links that a reader may click are free to leave. Standard library only.
+Fails on a link inside the site that leads nowhere, and on anything that a browser would load from outside (scripts, styles,
+pictures, fonts, url(...), fetch). Links that a reader may click are free to leave. Standard library only.
 """
 
 import re
