@@ -11,7 +11,7 @@ project = "thalweg"
 author = "The thalweg authors"
 copyright = "the thalweg authors, Apache-2.0"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
@@ -25,7 +25,7 @@ html_static_path = ["_static"]
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
-nitpicky = False
+default_role = "code"  # a single backtick in a docstring is code
 
 
 def setup(app):  # type: ignore[no-untyped-def]
