@@ -35,7 +35,7 @@ fuzz:  ## the property tests with 50 times the examples, new ones each time
 
 docs:  ## the documentation: docs/_build/html/index.html, checked for broken and outside links
 	@$(SETUP) docs
-	@$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	@rm -rf docs/_build && $(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@$(BIN)/python scripts/check_site.py docs/_build/html
 
 upgrade:  ## make constraints.txt anew from the lower bounds of pyproject.toml
