@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thalweg import style
@@ -132,6 +132,7 @@ def test_no_text_can_leave_the_data_of_a_page(value):
 
 
 @given(json_values)
+@example(["caf\udce9.txt"])
 def test_the_data_of_a_page_can_be_written_to_a_file(value):
     """Story: a lone surrogate, as in the name of a file that is not UTF-8, ended in a UnicodeEncodeError."""
     data("vectors", value).encode("utf-8")

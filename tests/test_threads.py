@@ -148,7 +148,7 @@ def test_after_an_exception_the_tasks_not_yet_begun_are_dropped():
     Task 0 runs until the last task has begun, or a second has passed; task 1 fails; each of the others takes a moment.
     """
     record, last = Record(), threading.Event()
-    works = [lambda: last.wait(1), raise_error, *[lambda: time.sleep(0.02)] * 20, last.set]
+    works = [lambda: last.wait(1), raise_error, *[lambda: time.sleep(0.02)] * 40, last.set]
     with pytest.raises(ValueError, match="task 1"):
         run_tasks(record, list(enumerate(works)), 2)
     assert record.running == 0

@@ -60,12 +60,8 @@ def raw_svg(svg: str) -> Markup:
     Raises ValueError for anything that is not one well-formed element of shapes and text, or that could run or load something.
     """
     try:
-        safe = (
-            svg.startswith("<svg")
-            and "<!" not in svg
-            and "<?" not in svg
-            and all(_is_harmless(e) for e in ElementTree.fromstring(svg).iter())
-        )
+        safe = svg.startswith("<svg") and "<!" not in svg and "<?" not in svg
+        safe = safe and all(_is_harmless(element) for element in ElementTree.fromstring(svg).iter())
     except ElementTree.ParseError:
         safe = False
     if not safe:
@@ -75,15 +71,19 @@ def raw_svg(svg: str) -> Markup:
 
 
 def _is_harmless(element: ElementTree.Element) -> bool:
-    attributes = [(name.rpartition("}")[2].lower(), value) for name, value in element.attrib.items()]
-    loads = [re.findall(r"url\(\s*(.)", text) for text in (*(value for _, value in attributes), element.text or "") if text]
-    is_style = element.tag.endswith("}style") or element.tag == "style"
+    """A shape, text, or a plain style; no handler, and nothing named that lies outside of the picture."""
+    name = element.tag.rpartition("}")[2]
+    attributes = {key.rpartition("}")[2].lower(): value for key, value in element.attrib.items()}
+    styles = [
+        *(value for key, value in attributes.items() if key != "aria-label"),
+        *([element.text or ""] if name == "style" else []),
+    ]
     return (
-        element.tag.rpartition("}")[2] in _SVG
-        and not any(name.startswith("on") for name, _ in attributes)
-        and all(value.startswith("#") for name, value in attributes if name == "href")
-        and all(first == "#" for found in (loads if is_style else loads[: len(attributes)]) for first in found)
-        and not (is_style and ("@" in (element.text or "") or len(element)))
+        name in _SVG
+        and not any(key.startswith("on") for key in attributes)
+        and attributes.get("href", "#").startswith("#")
+        and not any(re.search(r"url\(\s*(?!#)", text, re.I) for text in styles)
+        and not (name == "style" and ("@" in styles[-1] or len(element)))
     )
 
 
@@ -115,6 +115,7 @@ def data(name: str, value: object) -> Markup:
         ("\u2029", "\\u2029"),
     ):
         text = text.replace(ch, code)
+    text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates as JSON's own escapes
     return Markup(f'<script type="application/json" id="{escape(name)}">{text}</script>')
 
 

@@ -134,8 +134,10 @@ def svg(fig: Figure | None, alt: str, *, salt: str = "") -> str:
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
-    named = set(re.findall(r"""(?:href="|url\()#([^")]+)""", text))  # matplotlib numbers its groups from 1 in every figure
-    text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in named else "", text)
+    # matplotlib numbers its groups from 1 in every figure: ids that nothing names would clash on a page of several
+    named = set(re.findall(r"""(?:href="|url\()#([^")]+)""", text))
+    own = re.compile(r' id="([^"]*)"')
+    text = re.sub(r"<\w[^>]*>", lambda tag: own.sub(lambda found: found[0] if found[1] in named else "", tag[0]), text)
     box = re.search(r'viewBox="([^"]+)"', text)
     body = text[text.index(">") + 1 :]
     view = box.group(1) if box else "0 0 460 288"

@@ -108,6 +108,19 @@ def test_undecodable_bytes_separate_and_are_counted_as_python_does(text: bytes) 
     assert scanner.bad_bytes == sum(0xDC80 <= ord(ch) <= 0xDCFF for ch in decoded)
 
 
+def test_every_sequence_at_the_edges_of_utf_8_is_decoded_or_refused_as_python_does() -> None:
+    """Overlong forms, surrogates, what lies beyond U+10FFFF: all pairs of bytes, then all second bytes of the leads with rules."""
+    edges = b"\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0"
+    pairs = itertools.product(range(256), repeat=2)
+    triples = itertools.product(b"\xc2\xdf\xe0\xe1\xec\xed\xee\xef", range(256), edges)
+    fours = itertools.product(b"\xf0\xf1\xf3\xf4\xf5", range(256), b"\x7f\x80\xbf\xc0", b"\x7f\x80\xbf\xc0")
+    text = b"".join(bytes(sequence) + b"a " for sequence in itertools.chain(pairs, triples, fours))
+    decoded = text.decode("utf-8", "surrogateescape")
+    stream, scanner = scanned(text)
+    assert first_difference([word for word in stream if word], reference(decoded)) is None
+    assert scanner.bad_bytes == sum(0xDC80 <= ord(ch) <= 0xDCFF for ch in decoded)
+
+
 def test_a_character_that_breaks_off_at_the_end_is_bad_and_does_not_reach_into_the_next_text() -> None:
     scanner = Scanner("file")
     scanner.feed("a飞".encode()[:-1])
