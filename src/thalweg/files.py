@@ -464,7 +464,7 @@ def parse_size(text: str) -> int:
 def size_text(n: float) -> str:
     """'1.5 GB' from a number of bytes (powers of 1000, as disks are sold)."""
     for unit in ("bytes", "kB", "MB", "GB"):
-        if n < 1000 or unit == "GB":
+        if n < 999.5 or unit == "GB":
             break
         n /= 1000
     return f"{n:.0f} {unit}" if unit == "bytes" or n >= 100 else f"{n:.1f} {unit}"

@@ -120,7 +120,7 @@ def command(context: click.Context, locale: str, quiet: bool) -> None:
     console = Console(quiet=quiet, command="gallery")
     out = Path("gallery")
     manifest = manifest_of(out)
-    if manifest.get("format") != KIND or manifest.get("thalweg") != __version__:
+    if manifest.get("format") != KIND or manifest.get("thalweg") != __version__ or not (out / file_name("index", locale)).exists():
         write_pages(out, KIND, 1, build(), overwrite=manifest.get("format") == KIND)
     start = (out / file_name("index", locale)).resolve()
     console.result(str(start), str(start))

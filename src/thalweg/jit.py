@@ -55,7 +55,7 @@ class Kernel(Generic[P, R]):
         for name in function.__code__.co_names:
             callee = names.get(name)
             if isinstance(callee, Kernel):
-                names[name] = callee._compile(cache)
+                names[name] = callee._run if cache and callee._run else callee._compile(cache)
             elif isinstance(callee, Primitive):
                 names[name] = callee.compiled()
         copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)

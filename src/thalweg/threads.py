@@ -58,7 +58,8 @@ def run_tasks(task: Callable[..., T], arguments: Iterable[tuple[object, ...]], t
     """[task(*a) for a in arguments], on up to `threads` threads; results in the order of the arguments.
 
     The first exception is raised after the running tasks have ended; tasks not yet begun are dropped. BLAS inside a task is held
-    to one thread, because threads times threads is slower than either.
+    to one thread, because threads times threads is slower than either. A task may not call run_tasks: the pool could fill up
+    with tasks that wait for others.
     """
     jobs = list(arguments)
     n = min(resolve(threads), len(jobs))

