@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from thalweg import files
+from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError, ThalwegError
-from thalweg.files import Bundle, atomic, check_output, parse_size, read_json, size_text, write_bundle
+from thalweg.files import atomic, check_output, parse_size, read_json, size_text
 
 KIND = "thalweg-test"
 NAMES = ["list.json", "numbers.npy", "tensors.safetensors"]

@@ -303,7 +303,7 @@ def killed_at(seam, k):
     setattr(files, seam, stop)
 
 for fresh in (True, False):
-    for seam in ("_open", "_write", "_sync", "_rename", "_sync_directory", "_remove"):
+    for seam in ("_open", "_write", "_sync", "_rename", "_sync_directory", "remove"):
         for k in range(1, 100):
             shutil.rmtree("vec", ignore_errors=True)
             if not fresh:

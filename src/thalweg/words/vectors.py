@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses, quoted, visible
-from thalweg.files import Bundle, write_bundle
 from thalweg.threads import blocks
 from thalweg.words import spelling
 from thalweg.words.expression import parse
