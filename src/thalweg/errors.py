@@ -46,7 +46,7 @@ class DamagedFileError(ThalwegError, ValueError):
 
 
 class UnknownWordError(ThalwegError, KeyError):
-    """A word that the vocabulary does not hold. `near` lists near spellings, the most frequent first."""
+    """A word that the vocabulary does not hold. `near` lists near spellings, the nearest first."""
 
     def __init__(self, message: str, near: list[str] | None = None) -> None:
         super().__init__(message)

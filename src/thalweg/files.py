@@ -168,7 +168,9 @@ def check_output(path: Path, overwrite: bool = False) -> None:
         msg = f"{path} is not empty: choose another --out, or pass --overwrite to replace what is there"
         raise OutputExistsError(msg)
     if content and not manifest_of(path):
-        msg = f"{path} holds files that thalweg did not write ({min(content)}): choose another --out"
+        foreign = f"files that thalweg did not write ({min(content)})"
+        what = f"a {MANIFEST} that is damaged or another program's" if MANIFEST in content else foreign
+        msg = f"{path} holds {what}: choose another --out, or remove the directory yourself"
         raise OutputExistsError(msg)
     writable = _existing_parent(path)
     if not (writable.is_dir() and os.access(writable, os.W_OK)):

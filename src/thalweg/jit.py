@@ -45,7 +45,7 @@ class Kernel(Generic[P, R]):
             return self._compile(cache=False)(*args, **kwargs)
 
     def _compile(self, cache: bool) -> Callable[P, R]:
-        self._run = self.python if not enabled() else _njit(self._with_compiled_callees(cache), cache, self.fastmath)
+        self._run = _quiet(self.python) if not enabled() else _njit(self._with_compiled_callees(cache), cache, self.fastmath)
         return self._run
 
     def _with_compiled_callees(self, cache: bool) -> Callable[P, R]:
@@ -80,6 +80,13 @@ def enabled() -> bool:
         warnings.warn(f"numba cannot be imported ({error}): kernels run as Python, some 100 times slower", RuntimeWarning, 2)
         return False
     return True
+
+
+def _quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """The function as Python, silent where integers wrap round and numbers overflow, as compiled code is."""
+    import numpy as np
+
+    return np.errstate(all="ignore")(function)
 
 
 def _njit(function: Callable[P, R], cache: bool, fastmath: bool) -> Callable[P, R]:

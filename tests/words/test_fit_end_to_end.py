@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import bz2
 import json
+import os
 import shlex
+import subprocess
+import sys
 from itertools import pairwise, permutations
 from pathlib import Path
 from typing import Any
@@ -158,6 +161,26 @@ def test_whole_numbers_of_numpy_are_whole_numbers(texts: list[str]) -> None:
 def test_a_missing_path_is_a_file_not_found_error() -> None:
     with pytest.raises(MissingFileError, match="there is no file or folder /nowhere"):
         fit("/nowhere")
+
+
+PLAIN_PYTHON = """
+import sys, numpy as np
+from pathlib import Path
+from thalweg.words import fit
+fit(Path(sys.argv[1]), dim=4, epochs=2).save(sys.argv[2])
+"""
+
+
+def test_without_compiled_kernels_the_answers_are_the_same(corpus: Path, tmp_path: Path) -> None:
+    """THALWEG_JIT=0, or a machine without numba: the same counts, the same vectors up to rounding, and no warnings."""
+    (tmp_path / "few.txt").write_text("\n".join(corpus.read_text().splitlines()[:60]))
+    command = [sys.executable, "-W", "error", "-c", PLAIN_PYTHON, tmp_path / "few.txt", tmp_path / "vec"]
+    done = subprocess.run(command, env={**os.environ, "THALWEG_JIT": "0"}, capture_output=True)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    compiled, plain = fit(tmp_path / "few.txt", dim=4, epochs=2), WordVectors.load(tmp_path / "vec")
+    assert (plain.words, plain.counts.tolist()) == (compiled.words, compiled.counts.tolist())
+    assert plain.info["stored_pairs"] == compiled.info["stored_pairs"]
+    assert plain.energy_path == pytest.approx(compiled.energy_path, rel=1e-4)
 
 
 # Chinese

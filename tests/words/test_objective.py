@@ -33,7 +33,8 @@ def entries(found: Table, values: np.ndarray, words: str = "bacd") -> dict[str, 
 
 def test_pmi_of_the_specification() -> None:
     """Uniform, N = 20, T = 8: PMI(ab) = ln(3 * 64/(20 * 2 * 3)) = ln 1.6, as are ac, bc and cd; PMI(bd) = ln(16/15)."""
-    found = entries(*(lambda t: (t, t.targets))(made()))
+    t = made()
+    found = entries(t, t.targets)
     expected = dict.fromkeys(("ab", "ac", "bc", "cd"), math.log(1.6)) | {"bd": math.log(16 / 15)}
     assert found == pytest.approx(expected | {key[::-1]: value for key, value in expected.items()}, abs=1e-7)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,7 +127,7 @@ def test_any_text_may_come_first(first: str) -> None:
     assert {"day", "night"} <= set(tokens.words)
 
 
-def test_a_list_of_file_names_is_not_mistaken_for_texts(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_list_of_file_names_is_not_mistaken_for_texts(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a b a b")
     with pytest.raises(InputError, match=r"names a source: pass it alone, or a list of pathlib\.Path"):
         read([str(tmp_path / "a.txt")])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from thalweg.words.spelling import near
 
-WORDS = st.text("abc飞𠀀", max_size=6)
+WORDS = st.text("ab飞", max_size=5) | st.text("abc𠀀", max_size=6)
 
 
 def edits(a: str, b: str) -> int:
@@ -38,6 +38,8 @@ def test_the_distance_is_symmetric(a: str, b: str) -> None:
 def test_examples() -> None:
     words = ["the", "then", "than", "hte", "matrix", "飞机", "飞行", "机场"]
     assert near("teh", words) == ["the", "then", "hte"]
+    assert near("teh", ["then", "the"]) == ["the", "then"]  # one swap, and a swap with a letter more
+    assert near("ab", ["ba"]) == ["ba"]
     assert near("飞几", words) == ["飞机", "飞行"]
     assert near("matrix", words) == []
     assert near("zzzzzz", words) == []

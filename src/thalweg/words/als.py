@@ -57,6 +57,8 @@ def descend(
         _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads)
         if epoch > 0 and path[-2]["energy"] - path[-1]["energy"] < tol * path[-2]["energy"]:
             path.append(energy(table, word, context, settings, threads))
+            if progress is not None:  # converged early
+                progress(epochs, epochs, phase="solving", unit="sweeps", energy=path[-1]["energy"])
             break
     return word[:, :dim], context[:, :dim], path
 

@@ -90,11 +90,15 @@ def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]
         ("text", f"{size_text(info['n_bytes'])}, {info['tokens_read']:,} tokens ({info['language']})"),
         ("vocabulary", f"{len(vectors):,} words, seen {info['min_count']} times or more"),
         ("pairs", f"{info['stored_pairs']:,} that met within {info['window']} tokens"),
-        ("energy", f"{vectors.energy_path[0]:,.0f} at the start, {vectors.energy_path[-1]:,.0f} after "
+        ("energy", f"{_energy(vectors.energy_path[0])} at the start, {_energy(vectors.energy_path[-1])} after "
                    f"{len(vectors.energy_path) - 1} sweeps"),
         ("time", f"{elapsed} ({seconds})"),
         ("vectors", f"{out}, {vectors.dim} dimensions"),
     ]  # fmt: skip
+
+
+def _energy(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
 def _notes(vectors: WordVectors, dim: int) -> list[str]:

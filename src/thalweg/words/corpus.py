@@ -77,15 +77,20 @@ def sources(paths: Iterable[str | os.PathLike[str]], report: Report) -> list[Sou
             msg = f"there is no source {name!r}.{near_misses(name, [DOCS, STDIN])}"
             raise MissingFileError(msg)
         else:
-            found += _files(Path(name))
+            found += _files(Path(name), report)
     return found
 
 
-def _files(path: Path) -> list[Source]:
+def _files(path: Path, report: Report) -> list[Source]:
     if path.is_file():
         return [_file(path)]
     if path.is_dir():
-        names = sorted(_walk(path), key=os.fsencode)
+        names = []
+        for name in sorted(_walk(path), key=os.fsencode):
+            if name.is_file():
+                names.append(name)
+            else:  # a link to nothing, or a pipe that nobody writes to
+                report.skipped.append((str(name), "not a regular file"))
         if not names:
             looked = ", ".join("*" + suffix for suffix in SUFFIXES)
             msg = f"{path} holds no text: looked for {looked}, also compressed; name other files directly"

@@ -198,7 +198,9 @@ class _Segmenter:
 
     def feed(self, data: bytes, final: bool = False) -> None:
         text = self._rest + self._decoder.decode(data, final)
-        end = len(text) if final or len(text) > 4 * corpora.BLOCK else text.rfind("\n") + 1
+        end = len(text) if final else text.rfind("\n") + 1
+        if end == 0 and len(text) > 4 * corpora.BLOCK:  # a very long line: cut where no word can reach across
+            end = next((k for k in range(len(text), 0, -1) if not text[k - 1].isalnum()), len(text))
         self._rest = text[end:]
         text, n_bad = _UNDECODABLE.subn(" ", text[:end])
         self.bad_bytes += n_bad

@@ -250,9 +250,6 @@ class Scanner:
 
     def end_unit(self) -> None:
         """The text ends here: what is under way ends, and no window reaches further."""
-        if self._state[_NEED]:
-            self._state[_BAD] += self._state[_SEEN]
-            self._state[_NEED] = 0
         end, self._newlines_end = self._newlines_end, 1
         self._state[_NEWLINES] = 0
         self.feed(b"\n")
