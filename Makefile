@@ -25,9 +25,11 @@ lint:
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/imports.log || (cat .venv/imports.log; false)
 
-bench:  ## the benchmarks of bench/README.md (peers are installed into .venv; about 5 minutes)
+bench:  ## the benchmarks of bench/README.md (peers are installed into .venv; about 8 minutes)
 	@$(SETUP) bench
+	@$(BIN)/python bench/startup.py
 	@$(BIN)/python bench/words/counting.py
+	@$(BIN)/python bench/words/solving.py
 
 fuzz:  ## the property tests with 50 times the examples, new ones each time
 	@$(SETUP) test

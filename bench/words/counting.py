@@ -5,7 +5,7 @@ Peers: plain Python (`re.findall` and `Counter`; a dictionary of pairs) and gens
 file of tokens, so without finding the words; it keeps no stream of numbers). One thread each, interleaved, 5 rounds.
 Data: `docs:`, the docstrings of the installed packages (about 18 MB here), written to a file once; pairs on its first 200,000
 tokens, because the dictionary needs minutes for all of it. With THALWEG_DATA also the first 30 MB of corpora/en.txt.bz2.
-Command: make bench          (about 4 minutes on two cores)
+Command: python bench/words/counting.py          (about 4 minutes)
 """
 
 import bz2
