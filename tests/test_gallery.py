@@ -183,7 +183,7 @@ def test_a_typed_word_is_asked_and_an_unknown_one_named(ask, locale):
     assert page.input_value("#word") == store.examples[2]
     assert page.inner_text("#note") == ""
     before = listed(page, "related")
-    for typed in ("xyzzy", "<img src=x onerror=alert(1)>", "$&", "{n}", ""):
+    for typed in ("xyzzy", "<img src=x onerror=alert(1)>", "$&", "{n}"):
         page.fill("#word", typed)
         page.press("#word", "Enter")
         page.dispatch_event("#word", "change")

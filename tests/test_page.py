@@ -223,7 +223,7 @@ def test_no_text_in_a_section_becomes_an_element(text):
     text = text or "x"
     section = Section(text, text, [Exhibit(tag("p", "x"), text)], [(text, text)], text)
     names = Reader(section.html("words", text)).names()
-    assert " ".join(names) == "section h2 p dl div dt dd figure p figcaption p code"
+    assert " ".join(names) == "section h2 p dl div dt dd figure p figcaption p br code"
 
 
 # ---- documents

@@ -270,7 +270,7 @@ def test_a_tour_of_ones_own_text_ends_with_a_page(toured, references, locale):
         topics = [set(topic.split()) for topic in TEXTS[locale][0]]
         own = next((topic for topic in topics if word.removesuffix("</strong>") in topic), None)
         if own is not None:  # the odd words have no topic
-            first = related.split(", ")[:5]
+            first = related.replace("、", ", ").split(", ")[:5]
             assert len(own & set(first)) >= 4, (word, related)
 
 

@@ -13,13 +13,14 @@ import hashlib
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from thalweg import files
-from thalweg.errors import DamagedFileError, MissingFileError, ThalwegError
+from thalweg.errors import DamagedFileError, MissingFileError, StorageError, ThalwegError
 from thalweg.files import (
     MANIFEST,
     SCRATCH,
@@ -119,13 +120,43 @@ def write_bundle(path: Path, kind: str, version: int, overwrite: bool = False) -
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-    stored = {entry["path"] for entry in writer.manifest["files"].values()}
-    for name in writer.manifest["files"]:
+    _sweep(path, writer.manifest)
+    _take_plain_names(path, writer.manifest)
+
+
+def _sweep(path: Path, manifest: dict[str, Any]) -> None:
+    """Remove what older bundles and interrupted writes left under the names of this one."""
+    stored = {entry["path"] for entry in manifest["files"].values()}
+    for name in manifest["files"]:
         for file in _generations(path, name):
             if file.name not in stored:
                 files.remove(file)
     for scratch in path.glob(f"{SCRATCH}*"):
         files.remove(scratch)
+
+
+def _take_plain_names(path: Path, manifest: dict[str, Any]) -> None:
+    """After an overwriting, give the new files the plain names, which are free now: a second name, the manifest, the first gone.
+
+    Where this fails (no hard links, a full disk) the numbered names do as well.
+    """
+    entries = dict(manifest["files"])
+    with contextlib.suppress(OSError):
+        for name, entry in manifest["files"].items():
+            if entry["path"] != name:
+                os.link(path / entry["path"], path / name)
+                entries[name] = entry | {"path": name}
+    renamed = [name for name, entry in entries.items() if entry is not manifest["files"][name]]
+    if not renamed:
+        return
+    plain = manifest | {"files": entries}
+    try:
+        write_manifest(path, plain)
+    except StorageError:
+        for name in renamed:
+            files.remove(path / name)
+    else:
+        _sweep(path, plain)
 
 
 def _stands(path: Path, manifest: dict[str, Any]) -> bool:

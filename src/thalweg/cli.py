@@ -176,7 +176,7 @@ def completion(shell: str) -> None:
 
 program = Program(
     "thalweg",
-    help="Write down an energy, go down it, or sample from it.",
+    help="Write down an energy and go down it: word vectors, optimisers, pages to try.",
     lazy={
         "words": "thalweg.cli:WORDS",
         "tour": "thalweg.tour:command",

@@ -57,7 +57,7 @@ def storage_errors(path: Path, doing: str = "writing") -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(_existing_parent(path)).free
-            msg = f"the disk is full while {doing} {path} ({size_text(free)} left): free some space or choose another --out"
+            msg = f"the disk is full while {doing} {path} ({size_text(free)} left): free some space or choose another place"
         else:
             msg = f"{doing} {path} failed: {error.strerror or error}"
         raise StorageError(msg, error.errno) from error
@@ -161,16 +161,16 @@ def check_output(path: Path, overwrite: bool = False) -> None:
     (no manifest) whatever `overwrite` says; StorageError if it cannot be made there.
     """
     if path.exists() and not path.is_dir():
-        msg = f"{path} is a file; --out names a directory"
+        msg = f"{path} is a file; the output is a directory"
         raise OutputExistsError(msg)
     content = [p.name for p in path.iterdir() if not p.name.startswith(SCRATCH)] if path.exists() else []
-    if content and not overwrite:
-        msg = f"{path} is not empty: choose another --out, or pass --overwrite to replace what is there"
-        raise OutputExistsError(msg)
     if content and not manifest_of(path):
         foreign = f"files that thalweg did not write ({min(content)})"
         what = f"a {MANIFEST} that is damaged or another program's" if MANIFEST in content else foreign
-        msg = f"{path} holds {what}: choose another --out, or remove the directory yourself"
+        msg = f"{path} is not empty and holds {what}: choose another directory"
+        raise OutputExistsError(msg)
+    if content and not overwrite:
+        msg = f"{path} is not empty: choose another directory, or replace what is there with --overwrite (overwrite=True)"
         raise OutputExistsError(msg)
     writable = _existing_parent(path)
     if not (writable.is_dir() and os.access(writable, os.W_OK)):

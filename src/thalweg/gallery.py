@@ -45,14 +45,14 @@ PAGES: dict[str, Entry] = {
 TEXT = {
     "en": {
         "title": "thalweg, the gallery",
-        "lead": "Pages with knobs to turn. Each is one file that loads nothing.",
+        "lead": "Pages with knobs to turn. Each is a single file; nothing is loaded from elsewhere.",
         "home": "gallery",
         "made": "Made by thalweg {version}.",
         "other": "中文",
     },
     "zh": {
         "title": "thalweg 画廊",
-        "lead": "可以转动旋钮的页面。每页都是一个不加载任何内容的文件。",
+        "lead": "可以动手调节的页面。每页是一个独立文件，不从外部加载任何内容。",
         "home": "画廊",
         "made": "由 thalweg {version} 生成。",
         "other": "English",

@@ -177,7 +177,7 @@ out_option = SharedOption("--out", type=Folder(), metavar="DIR", help="Directory
 seed_option = SharedOption("--seed", type=Number(int, low=0, high=2**63 - 1), default=0, help="Seed of all randomness.")
 threads_option = SharedOption("--threads", type=Number(int, low=1), help="Cores to use.  [default: all available]")
 memory_option = SharedOption("--memory", type=Size(), metavar="SIZE", help="Limit for large buffers, such as 512M or 2G.")
-overwrite_option = SharedOption("--overwrite", is_flag=True, help="Replace what thalweg wrote to --out before.")
+overwrite_option = SharedOption("--overwrite", is_flag=True, help="Replace what thalweg wrote there before.")
 json_option = SharedOption("--json", is_flag=True, help="Print the result as one JSON object.")
 quiet_option = SharedOption("--quiet", is_flag=True, help="No notes and no progress.")
 locale_option = SharedOption(
@@ -185,7 +185,7 @@ locale_option = SharedOption(
     type=Choice(["en", "zh"]),
     default=environment_locale,
     show_default=False,
-    help="Language of reports and pages.  [default: the environment's]",
+    help="Language of the pages.  [default: the environment's]",
 )
 topn_option = SharedOption("--topn", type=Number(int, low=1), default=10, metavar="K", help="How many results.")
 

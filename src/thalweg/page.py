@@ -184,7 +184,7 @@ class Section:
             tag("p", self.claim, class_="claim"),
             tag("dl", *facts, class_="numbers") if facts else Markup(""),
             *(exhibit_html(exhibit) for exhibit in self.exhibits),
-            tag("p", command_label, " ", tag("code", self.command), class_="command") if self.command else Markup(""),
+            tag("p", command_label, tag("br"), tag("code", self.command), class_="command") if self.command else Markup(""),
             id=anchor,
         )
 

@@ -131,15 +131,15 @@ def page(outcomes: dict[str, Outcome], locale: str, seconds: float) -> str:
 
 @options.command("tour", examples=["thalweg tour --out tour", "thalweg tour --corpus notes/ --out tour --overwrite"])
 @options.out_option(default="tour")
-@options.option("--corpus", metavar="PATH", help="Your own text for the words section, instead of docs:.")
+@options.option("--corpus", metavar="PATH", multiple=True, help="Your own text (one or several) instead of docs:.")
 @options.locale_option
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
-def command(out: Path, corpus: str | None, locale: str, overwrite: bool, json: bool, quiet: bool) -> None:
+def command(out: Path, corpus: tuple[str, ...], locale: str, overwrite: bool, json: bool, quiet: bool) -> None:
     """Run the main jobs of all parts and write them on one page, index.html."""
     check_output(out, overwrite)
-    given = {"corpus": corpus} if corpus is not None else {}
+    given = {"corpus": list(corpus)} if corpus else {}
     console = Console(json=json, quiet=quiet, command="tour")
     began = time.monotonic()
     outcomes = {}

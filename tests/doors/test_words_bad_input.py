@@ -113,7 +113,7 @@ def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     out = ["--out", tmp_path / "vec"]
     assert error(run("fit", tmp_path / "nowhere", *out)) == f"there is no file or folder {tmp_path}/nowhere"
     assert "there is no source 'doc:'. Did you mean docs:?" in error(run("fit", "doc:", *out))
-    assert "there is no source" in error(run("fit", "https://example.org/x.txt", *out))
+    assert "is an address: nothing is fetched from the network" in error(run("fit", "https://example.org/x.txt", *out))
     (tmp_path / "link.txt").symlink_to("nowhere")
     assert "is a link to something that is not there" in error(run("fit", tmp_path / "link.txt", *out))
     (tmp_path / "empty").mkdir()
@@ -267,7 +267,7 @@ def refused(tmp_path: Path, out: Path, message: str, *options: str) -> None:
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path, vec: Path) -> None:
-    refused(tmp_path, vec, "vec is not empty: choose another --out, or pass --overwrite")
+    refused(tmp_path, vec, "vec is not empty: choose another directory, or replace what is there with --overwrite")
 
 
 def test_strangers_files_are_never_overwritten(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_strangers_files_are_never_overwritten(tmp_path: Path) -> None:
 def test_a_file_or_a_path_below_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for options in ([], ["--overwrite"]):
-        refused(tmp_path, tmp_path / "file", "file is a file; --out names a directory", *options)
+        refused(tmp_path, tmp_path / "file", "file is a file; the output is a directory", *options)
         refused(
             tmp_path, tmp_path / "file" / "below" / "vec", f"cannot be made: {tmp_path}/file is not a writable directory", *options
         )

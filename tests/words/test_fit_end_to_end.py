@@ -277,7 +277,7 @@ def test_fit_shows_the_result_on_stdout_and_the_rest_on_stderr(corpus: Path, tmp
 def test_a_small_vocabulary_lowers_dim_with_a_note(corpus: Path, tmp_path: Path) -> None:
     result = run("fit", corpus, "--out", tmp_path / "vec")
     assert "--dim 128 was lowered to 81: there are only 82 words" in result.stderr
-    assert "tokens are little text: expect rough neighbours" in result.stderr
+    assert "tokens in the vocabulary are little text: expect rough neighbours" in result.stderr
 
 
 @pytest.mark.parametrize(

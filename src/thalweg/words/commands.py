@@ -59,7 +59,7 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
     check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words fit")
     try:
-        console.note(f"reading {' '.join(corpus)}; the first run compiles for some seconds")
+        console.note(f"reading {' '.join(corpus)}")
         from thalweg.words import fitting
 
         with console.progress() as progress:
@@ -108,13 +108,14 @@ def _notes(vectors: WordVectors, dim: int) -> list[str]:
     if len(info["skipped"]) > 5:
         notes.append(f"left out {len(info['skipped']) - 5} more files")
     if info["bad_bytes"]:
-        notes.append(f"{info['bad_bytes']:,} bytes are not valid in the text's encoding and were read as spaces")
+        what = "1 byte is" if info["bad_bytes"] == 1 else f"{info['bad_bytes']:,} bytes are"
+        notes.append(f"{what} not valid in the text's encoding and read as spaces")
     if info["dropped_words"]:
         notes.append(f"{info['dropped_words']:,} words longer than 1000 bytes were left out")
     if vectors.dim < dim:
         notes.append(f"--dim {dim} was lowered to {vectors.dim}: there are only {len(vectors):,} words")
     if info["tokens_kept"] < 100_000:
-        notes.append(f"{info['tokens_kept']:,} tokens are little text: expect rough neighbours")
+        notes.append(f"{info['tokens_kept']:,} tokens in the vocabulary are little text: expect rough neighbours")
     return notes
 
 
@@ -133,7 +134,8 @@ def _questions(vectors: WordVectors) -> list[tuple[str, str]]:
     wanted = 2 if vectors.language == "zh" else 4
     word = next((w for w in plain if len(w) >= wanted and w.isalpha()), plain[0])
     known = (
-        ("机场", "飞机", "火车"),
+        ("北京", "中国", "日本"),
+        ("父亲", "儿子", "女儿"),
         ("king", "man", "woman"),
         ("argmax", "max", "min"),
         ("paris", "france", "italy"),
@@ -180,7 +182,7 @@ def related(vectors: Path, word: tuple[str, ...], topn: int, restrict: int | Non
 @click.argument("word")
 @options.option(
     "--contexts",
-    type=options.Number(int, low=1),
+    type=options.Number(int, low=3),
     help="Compare their relation to the N most frequent words: 500 role, 10000 topic.",
 )
 @options.topn_option
@@ -200,7 +202,7 @@ def similar(vectors: Path, word: str, contexts: int | None, topn: int, restrict:
 
 @options.command(
     "analogy",
-    examples=['thalweg words analogy vec "argmax - max + min"', 'thalweg words analogy vec "机场 - 飞机 + 火车" --topn 3'],
+    examples=['thalweg words analogy vec "argmax - max + min"', 'thalweg words analogy vec "北京 - 中国 + 日本" --topn 3'],
 )
 @vectors_argument
 @click.argument("expression", nargs=-1, required=True)

@@ -29,6 +29,10 @@ COMPRESSED: dict[bytes, Callable[..., Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }  # first bytes -> how to open
+NOT_TEXT = {  # first bytes -> what to do
+    b"PK\x03\x04": "a zip archive or an office document: unpack it or save it as text (gzip, bzip2 and xz are read as they are)",
+    b"%PDF": "a PDF: convert it to text first",
+}
 DOCS = "docs:"
 STDIN = "-"
 BINARY_SHARE = 0.1  # more undecodable bytes than this in the first 64 KiB: not text
@@ -73,6 +77,9 @@ def sources(paths: Iterable[str | os.PathLike[str]], report: Report) -> list[Sou
             found += [Source(f"{DOCS}{package}", text) for package, text in docstrings.packages().items()]
         elif name == STDIN:
             found.append(Source("standard input", _stdin))
+        elif name.startswith(("http:/", "https:/", "ftp:/")):
+            msg = f"{name} is an address: nothing is fetched from the network; download it first"
+            raise MissingFileError(msg)
         elif ":" in name and name.split(":")[0].isalpha() and not Path(name).exists():
             msg = f"there is no source {name!r}.{near_misses(name, [DOCS, STDIN])}"
             raise MissingFileError(msg)
@@ -153,6 +160,9 @@ def why_not_text(start: bytes) -> str | None:
         return None
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "text in UTF-16: pass --encoding utf-16"
+    for magic, what in NOT_TEXT.items():
+        if start.startswith(magic):
+            return what
     if b"\0" in start:
         return "a binary file"
     bad = start.decode("utf-8", "ignore").encode("utf-8")
@@ -195,7 +205,7 @@ def check_encoding(encoding: str) -> str:
 
 def nothing_left(report: Report) -> InputError:
     """The error for a corpus of which no word was left."""
-    given = ", ".join(report.sources) or "the corpus"
+    given = ", ".join("standard input" if name == STDIN else name for name in report.sources) or "the corpus"
     if report.skipped:
         path, reason = report.skipped[0]
         more = f" (and {len(report.skipped) - 1} more)" if len(report.skipped) > 1 else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shlex
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -25,83 +26,15 @@ N_POINTS = 600  # of the scatter plot
 # words to ask about in `docs:`; on other texts the most telling ones are taken
 DOCS_WORDS = ("matrix", "file", "gradient", "thread", "string", "probability")
 
-TEXT = {
-    "en": {
-        "title": "{tokens} tokens become word vectors in {time}, and their inner products estimate mutual information",
-        "claim": "The energy is the weighted squared error between the inner product of two word vectors and the mutual "
-        "information "
-        "of the two words; alternating least squares goes down it. Nothing was downloaded: the text is {source}.",
-        "docs": "the docstrings of the Python packages installed here",
-        "corpus": "text",
-        "vocabulary": "words in the vocabulary",
-        "pairs": "pairs that met",
-        "reading": "reading",
-        "counting": "counting",
-        "solving": "solving",
-        "r2": "weighted R² of the fit",
-        "energy_title": "Every sweep lowers the energy",
-        "energy_alt": "Energy against sweeps, falling from {first} to {last}",
-        "energy_caption": "The energy after each sweep, from {first} at the start to {last}; the start is the closed-form "
-        "solution of "
-        "the unweighted problem.",
-        "sweep": "sweep",
-        "energy": "energy",
-        "fit_title": "Inner products follow the counted mutual information",
-        "fit_alt": "Scatter plot of inner product against counted mutual information, close to the diagonal",
-        "fit_caption": "{n} pairs drawn in proportion to their weight. Correlation {r}. Darker: a pair of more weight.",
-        "counted": "counted PMI (nats)",
-        "predicted": "inner product (nats)",
-        "lists": "Related is not similar. Related: the two occur together. Similar: they are related to the same words to the same "
-        "degree, measured on the {contexts} most frequent ones. Asked among the {n} words seen at least {least} times.",
-        "word": "word",
-        "related": "related (inner product)",
-        "similar": "similar (correlation)",
-        "analogies": "a - b + c: the right word comes first in {right} of the {n} questions that were written down before "
-        "the vectors "
-        "were looked at. The first {shown} as they stand in the list:",
-        "question": "question",
-        "answer": "first answer",
-        "rank": "rank of the expected word",
-    },
-    "zh": {
-        "title": "{tokens}个词用 {time} 变成词向量，它们的内积估计互信息",
-        "claim": "能量是两个词向量的内积与两词互信息之间的加权平方误差；交替最小二乘沿着它下降。没有下载任何东西：文本是{source}。",
-        "docs": "本机已安装的 Python 包的文档字符串",
-        "corpus": "文本",
-        "vocabulary": "词表中的词",
-        "pairs": "共现过的词对",
-        "reading": "读取",
-        "counting": "计数",
-        "solving": "求解",
-        "r2": "拟合的加权 R²",
-        "energy_title": "每一轮都降低能量",
-        "energy_alt": "能量随轮数从 {first} 降到 {last}",
-        "energy_caption": "每一轮之后的能量，从起点的 {first} 降到 {last}；起点是不加权问题的闭式解。",
-        "sweep": "轮",
-        "energy": "能量",
-        "fit_title": "内积跟随计数得到的互信息",
-        "fit_alt": "内积对计数互信息的散点图，靠近对角线",
-        "fit_caption": "按权重抽取的 {n} 个词对，相关系数 {r}。颜色越深权重越大。",
-        "counted": "计数得到的互信息（nat）",
-        "predicted": "内积（nat）",
-        "lists": "相关不是相似。相关：常在一起出现。相似：与同样的词有同样程度的相关，用最常用的 {contexts} 个词来衡量。"
-        "只在出现至少 {least} 次的 {n} 个词中查询。",
-        "word": "词",
-        "related": "相关词（内积）",
-        "similar": "相似词（相关系数）",
-        "analogies": "a - b + c：在看到向量之前写下的 {n} 个问题中，有 {right} 个的预期答案排在第一。按原有顺序列出前 {shown} 个：",
-        "question": "问题",
-        "answer": "第一个答案",
-        "rank": "预期词的名次",
-    },
-}
+TEXT: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "tour.toml").read_text(encoding="utf-8"))
 
 
-def section(*, locale: str = "en", corpus: str | None = None, progress: reading.Progress | None = None) -> Section:
-    """Fit vectors to `corpus` (a path, or docs: by default) and show what they are worth."""
+def section(*, locale: str = "en", corpus: str | list[str] | None = None, progress: reading.Progress | None = None) -> Section:
+    """Fit vectors to `corpus` (one path or several, docs: by default) and show what they are worth."""
     text = TEXT[locale]
+    given = [corpus] if isinstance(corpus, str) else corpus or []
     began = time.monotonic()
-    tokens = reading.read(Path(corpus or DOCS), progress=progress)
+    tokens = reading.read([Path(name) for name in given or [DOCS]], progress=progress)
     read = time.monotonic()
     counted = counts.count(tokens, progress=progress)
     counted_at = time.monotonic()
@@ -115,11 +48,11 @@ def section(*, locale: str = "en", corpus: str | None = None, progress: reading.
     solved = time.monotonic()
     r2, scatter = _fit(pairs, vectors, text)
     n_tokens = _short(tokens.n_read, locale)
-    exhibits = [_energy(path, text), scatter, _neighbours(vectors, text, docs=corpus is None)]
+    exhibits = [_energy(path, text), scatter, _neighbours(vectors, text, docs=not given)]
     analogies = _analogies(vectors, text)
     return Section(
         title=text["title"].format(tokens=n_tokens, time=duration(solved - began)),
-        claim=text["claim"].format(source=text["docs"] if corpus is None else corpus),
+        claim=text["claim"].format(source=text["docs"] if not given else text["own"].format(name=", ".join(given))),
         exhibits=exhibits + ([analogies] if analogies else []),
         numbers=[
             (text["corpus"], size_text(tokens.report.n_bytes)),
@@ -130,7 +63,7 @@ def section(*, locale: str = "en", corpus: str | None = None, progress: reading.
             (text["solving"], duration(solved - counted_at)),
             (text["r2"], r2),
         ],
-        command=f"thalweg words fit {shlex.quote(corpus or DOCS)} --out vec",
+        command=f"thalweg words fit {shlex.join(given or [DOCS])} --out vec",
     )
 
 
@@ -169,7 +102,8 @@ def _fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> 
     axes.scatter(x, y, s=12, c=_shaded(style.BLUE, w), linewidths=0)
     axes.set(title=text["fit_title"], xlabel=text["counted"], ylabel=text["predicted"])
     r = f"{np.corrcoef(x, y)[0, 1]:.3f}" if min(np.ptp(x), np.ptp(y)) > 0 else "-"
-    return r2, Exhibit(raw_svg(style.svg(fig, text["fit_alt"])), text["fit_caption"].format(n=len(drawn), r=r))
+    bias = f"{np.average(predicted - pairs.targets, weights=weights):+.2f}"
+    return r2, Exhibit(raw_svg(style.svg(fig, text["fit_alt"])), text["fit_caption"].format(n=len(drawn), r=r, bias=bias))
 
 
 def _shaded(colour: str, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -188,7 +122,7 @@ def _neighbours(vectors: WordVectors, text: dict[str, str], docs: bool) -> Exhib
     for word in asked:
         alike = vectors.similar(word, contexts=CONTEXTS, topn=6, restrict=restrict)
         lists = (vectors.related(word, topn=6, restrict=restrict), alike)
-        rows.append([tag("strong", word), *(", ".join(w for w, _ in ranked) for ranked in lists)])
+        rows.append([tag("strong", word), *(text["comma"].join(w for w, _ in ranked) for ranked in lists)])
     head = [text["word"], text["related"], text["similar"]]
     return Exhibit(
         table(head, rows), text["lists"].format(n=f"{restrict:,}", least=least, contexts=f"{min(CONTEXTS, len(vectors)):,}")

@@ -7,8 +7,10 @@ analogy    a - b + c: the word whose unit vector is nearest to the combination (
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.bundles import Bundle, write_bundle
-from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses, quoted, visible
+from thalweg.errors import DamagedFileError, ExpressionError, InputError, UnknownWordError, near_misses, quoted, visible
 from thalweg.threads import blocks
 from thalweg.words import spelling
 from thalweg.words.expression import parse
@@ -101,7 +103,7 @@ class WordVectors:
 
         With M = sum_c (k_c - mean)(k_c - mean)^T = L L^T it is cos(L^T u_i, L^T u_j).   (n_words, dim)
         """
-        n = self._among("contexts", contexts)
+        n = self._among("contexts", contexts, least=3)  # two points always correlate
         centred = self.context[:n].astype(np.float64)
         centred -= centred.mean(axis=0)
         values, vectors = np.linalg.eigh(centred.T @ centred)
@@ -149,7 +151,7 @@ class WordVectors:
         if (b is None) != (c is None):
             msg = "analogy() takes three words, or one expression such as 'king - man + woman'"
             raise InputError(msg)
-        terms = parse(a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
+        terms = self._terms(a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
         places = [self._place(word) for _, word in terms]
         unit = self.unit("concat")
         target = np.sum([sign * unit[place] for (sign, _), place in zip(terms, places, strict=True)], axis=0)
@@ -159,15 +161,33 @@ class WordVectors:
             raise InputError(msg)
         return self._best(unit[: self._among("restrict", restrict)] @ (target / length), places, topn)
 
+    def _terms(self, expression: str) -> list[tuple[int, str]]:
+        """The signed words of an expression; signs without spaces count where they leave known words: 机场-飞机+火车."""
+        terms = parse(expression)
+        spaced = re.sub(r"[+-]", r" \g<0> ", expression)
+        if len(terms) == 1 and spaced != expression and not self._known(terms[0][1]):
+            with contextlib.suppress(ExpressionError):
+                apart = parse(spaced)
+                if all(self._known(word) for _, word in apart):
+                    return apart
+        return terms
+
+    def _known(self, word: str) -> bool:
+        try:
+            self._place(word)
+        except (UnknownWordError, InputError):
+            return False
+        return True
+
     def pmi(self, a: str, b: str) -> float:
         """The estimated pointwise mutual information of two words, in nats."""
         i, j = self._place(a), self._place(b)
         return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
 
-    def _among(self, name: str, limit: int | None) -> int:
+    def _among(self, name: str, limit: int | None, least: int = 1) -> int:
         """How many of the most frequent words a limit leaves."""
-        if limit is not None and limit < 1:
-            msg = f"{name}={limit} leaves no words; give 1 or more"
+        if limit is not None and limit < least:
+            msg = f"{name}={limit} leaves too few words; give {least} or more"
             raise InputError(msg)
         return len(self) if limit is None else min(limit, len(self))
 
@@ -196,6 +216,11 @@ class WordVectors:
         if not isinstance(word, str):
             msg = f"a word is a string, not {type(word).__name__}"
             raise InputError(msg)
+        lone = any("\ud800" <= ch <= "\udfff" for ch in word)
+        if lone or not word.strip():
+            hint = " It is not text in UTF-8: check the encoding of the terminal." if lone else " It is empty."
+            msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
+            raise UnknownWordError(msg)
         pieces = words_of(word, "words" if self.language == "zh" else self.language)
         if len(pieces) == 1 and pieces[0] in self.index:
             return self.index[pieces[0]]

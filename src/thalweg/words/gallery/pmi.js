@@ -25,7 +25,7 @@ const left = -3, right = 3, points = 61, low = -3, high = 6;
 const px = z => 40 + (z - left) / (right - left) * 420, py = v => 210 - (v - low) / (high - low) * 190;
 function draw() {
   const name = byId("f").value, x = Number(byId("x").value), y = Number(byId("y").value);
-  byId("xv").textContent = x.toFixed(1); byId("yv").textContent = y.toFixed(1);
+  for (const [id, v] of [["xv", x], ["yv", y]]) byId(id).textContent = v.toFixed(1).replace("-", "−");
   const path = [];
   let least = Infinity, most = -Infinity;
   for (let k = 0; k < points; k++) {
@@ -55,6 +55,7 @@ function list(id, score, i, unit) {
 function ask(word) {
   word = word.trim().toLowerCase();
   byId("word").value = word;
+  if (!word) return;
   const i = place.get(word), note = byId("note");
   if (i === undefined) { note.textContent = store.text.unknown.replace(/\{(word|n)\}/g, (_, key) => ({ word, n: words.length })[key]); return; }
   note.textContent = "";

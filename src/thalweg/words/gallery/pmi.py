@@ -131,10 +131,18 @@ def _knobs(text: dict[str, str]) -> Markup:
         )
         for name, value in (("x", "1.5"), ("y", "0.5"))
     ]
-    labels = [(34, 230, "−3"), (246, 230, "0"), (452, 230, "3"), (246, 247, text["axis_x"]), (48, 18, text["axis_y"])]
+    labels = [
+        (28, 151, "0"),
+        (28, 46, "5"),
+        (34, 230, "−3"),
+        (246, 230, "0"),
+        (452, 230, "3"),
+        (246, 247, text["axis_x"]),
+        (48, 18, text["axis_y"]),
+    ]
     plot = tag(
         "svg",
-        tag("path", d="M40 20V210H460M40 210v5M250 210v5M460 210v5", class_="axis"),
+        tag("path", d="M40 20V210H460M40 210v5M250 210v5M460 210v5M40 147h-5M40 41h-5", class_="axis"),
         *(tag("text", label, x=x, y=y) for x, y, label in labels),
         tag("path", id="wanted"),
         tag("path", id="curve"),
