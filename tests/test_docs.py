@@ -1,0 +1,31 @@
+"""The documentation's own code runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+def blocks(name: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.S)
+
+
+def test_the_page_on_your_own_energy_and_rule_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its energy passes check_energy and its rule goes down it."""
+    names: dict[str, object] = {}
+    exec("\n".join(blocks("docs/own.md")), names)
+    run = names["run"]
+    assert run.energy_path[-1] < run.energy_path[0] / 100  # type: ignore[attr-defined]
+    assert "200 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md"])
+def test_the_readme_goes_down_its_energy(name: str) -> None:
+    names: dict[str, object] = {}
+    [code] = [block for block in blocks(name) if "descend" in block]
+    exec(code, names)
+    assert names["run"].energy_path[-1] < names["run"].energy_path[0]  # type: ignore[attr-defined]
