@@ -25,6 +25,7 @@ from pathlib import Path
 
 from thalweg import __version__, words
 from thalweg.words import docstrings
+from thalweg.words.reading import Tokens
 
 ROUNDS = 5
 WINDOW = 10
@@ -54,11 +55,11 @@ def gensim_vocabulary(_: Path, tokens: Path) -> int:
     return int(model.corpus_total_words)
 
 
-def ours_pairs(tokens: words.reading.Tokens) -> int:
+def ours_pairs(tokens: Tokens) -> int:
     return words.count(tokens, window=WINDOW, threads=1).n_stored
 
 
-def python_pairs(tokens: words.reading.Tokens) -> int:
+def python_pairs(tokens: Tokens) -> int:
     weights = [0.0, *(1 / step for step in range(1, WINDOW + 1))]
     pairs: dict[tuple[int, int], float] = {}
     unit: list[int] = []
