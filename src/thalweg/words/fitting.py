@@ -97,11 +97,8 @@ def solve(
     progress: Progress | None = None,
 ) -> WordVectors:
     """Vectors from counts: the eigenvectors of the positive PMI as a start, then alternating least squares on J."""
-    dim, epochs, seed = (
-        whole_number("dim", dim, least=1),
-        whole_number("epochs", epochs, least=0),
-        whole_number("seed", seed, least=0),
-    )
+    dim, epochs = whole_number("dim", dim, least=1), whole_number("epochs", epochs, least=0)
+    seed = whole_number("seed", seed, least=0)
     settings = settings or objective.Settings()
     dim = min(dim, len(counts.words) - 1)
     table = objective.table(counts, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 import time
 import tomllib
@@ -15,13 +14,13 @@ from thalweg import style
 from thalweg.console import duration
 from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, raw_svg, table, tag
-from thalweg.words import als, counts, gauge, objective, questions, reading, svd
+from thalweg.words import counts, objective, questions, reading
 from thalweg.words.corpus import DOCS
+from thalweg.words.fitting import solve
 from thalweg.words.vectors import WordVectors
 
-DIM = 128
-EPOCHS = 5
 CONTEXTS = 1000  # words that two words' mutual information is compared on, for "similar"
+ALIKE = 0.35  # cosine from which two showcase words would show the same
 N_POINTS = 600  # of the scatter plot
 # words to ask about in `docs:`; on other texts the most telling ones are taken
 DOCS_WORDS = ("matrix", "file", "gradient", "thread", "string", "probability")
@@ -38,17 +37,12 @@ def section(*, locale: str = "en", corpus: str | list[str] | None = None, progre
     read = time.monotonic()
     counted = counts.count(tokens, progress=progress)
     counted_at = time.monotonic()
-    settings = objective.Settings()
-    pairs = objective.table(counted, settings)
-    word, context = svd.start(pairs, min(DIM, len(tokens.words) - 1), progress=progress)
-    word, context, parts = als.descend(pairs, word, context, settings, epochs=EPOCHS, progress=progress)
-    path = [part["energy"] for part in parts]
-    word, context, spectrum = gauge.balance(word, context)
-    vectors = WordVectors(tokens.words, tokens.counts, word, context, spectrum, info={"language": tokens.report.language})
+    vectors = solve(counted, progress=progress)
+    vectors.info["language"] = tokens.report.language
     solved = time.monotonic()
-    r2, scatter = _fit(pairs, vectors, text)
+    r2, scatter = _fit(objective.table(counted, objective.Settings()), vectors, text)
     n_tokens = _short(tokens.n_read, locale)
-    exhibits = [_energy(path, text), scatter, _neighbours(vectors, text, docs=not given)]
+    exhibits = [_energy(vectors.energy_path, text), scatter, _neighbours(vectors, text, docs=not given)]
     analogies = _analogies(vectors, text)
     return Section(
         title=text["title"].format(tokens=n_tokens, time=duration(solved - began)),
@@ -137,9 +131,9 @@ def telling_words(vectors: WordVectors, n: int) -> list[str]:
     unit = vectors.unit()
     chosen: list[int] = []
     order = np.argsort(-norms * np.sqrt(np.log1p(vectors.counts[:frequent])))
-    for place, close in itertools.product(order, [0.35]):
+    for place in order:
         word = vectors.words[place]
-        if len(word) >= least and word.isalpha() and all(unit[place] @ unit[other] < close for other in chosen):
+        if len(word) >= least and word.isalpha() and all(unit[place] @ unit[other] < ALIKE for other in chosen):
             chosen.append(int(place))
         if len(chosen) == n:
             break
