@@ -148,7 +148,12 @@ def _streams_that_take_any_text() -> Iterator[None]:
 WORDS = Group(
     "words",
     help="Word vectors from a raw corpus, and what their geometry answers.",
-    lazy={name: f"thalweg.words.commands:{name}" for name in ("fit", "related", "similar", "analogy")},
+    lazy={
+        "fit": "thalweg.words.commands.fitting:fit",
+        "related": "thalweg.words.commands.asking:related",
+        "similar": "thalweg.words.commands.asking:similar",
+        "analogy": "thalweg.words.commands.asking:analogy",
+    },
     summaries={
         "fit": "Make word vectors from texts.",
         "related": "Words that occur together with a word.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import html
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,46 +19,60 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.bundles import Bundle, write_bundle
-from thalweg.errors import DamagedFileError, ExpressionError, InputError, UnknownWordError, near_misses, quoted, visible
-from thalweg.threads import blocks
+from thalweg.errors import ExpressionError, InputError, UnknownWordError, near_misses, quoted, visible
 from thalweg.words import spelling
 from thalweg.words.expression import parse
 
-KIND = "thalweg-words"
-VERSION = 1
 OUTPUTS = ("sum", "concat", "word")
+METHODS = ("add", "mul")
 Ranked = list[tuple[str, float]]
+
+
+def normalized(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Every row of length 1; rows of zeros stay."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1))
 
 
 class WordVectors:
     """Vectors of a vocabulary, two for each word: as a word (u) and as a context (k), in the balanced gauge.
 
-    words: by falling count; counts (n_words,) int64; word, context (n_words, dim) float32; spectrum (dim,) float64;
-    energy_path: the energy before and after every sweep; info: how they were made. Made by `thalweg.words.fit` or `load`.
+    words: by falling count; counts (n_words,) int64, zeros where not known (has_counts False); word, context (n_words, dim)
+    float32, context None in the shared model (k = u); spectrum (dim,) float64; energy_path: the energy before and after every
+    sweep; info: how they were made. output: which vectors are read off the fit, "sum" u + k, "concat" [u, k] or "word" u; None takes "sum", and "concat"
+    for analogies. power: columns are scaled by spectrum^(power - 1/2) in all that uses the output (Levy, Goldberg and Dagan 2015).
+    Made by `thalweg.words.fit`, `load` or `read`.
     """
 
     def __init__(
         self,
         words: Sequence[str],
-        counts: npt.NDArray[np.int64],
+        counts: npt.NDArray[np.int64] | None,
         word: npt.NDArray[np.float32],
-        context: npt.NDArray[np.float32],
-        spectrum: npt.NDArray[np.float64],
+        context: npt.NDArray[np.float32] | None = None,
+        spectrum: npt.NDArray[np.float64] | None = None,
         *,
         energy_path: Sequence[float] = (),
         info: dict[str, Any] | None = None,
         name: str = "these vectors",
+        output: str | None = None,
+        power: float = 0.5,
     ) -> None:
         self.words = list(words)
-        self.counts = counts
+        self.has_counts = counts is not None
+        self.counts = np.zeros(len(self.words), np.int64) if counts is None else counts
         self.word = word
-        self.context = context
-        self.spectrum = spectrum
+        self.shared = context is None
+        self.context = word if context is None else context
+        self.spectrum = np.ones(word.shape[1]) if spectrum is None else spectrum
         self.energy_path = list(energy_path)
         self.info = info or {}
         self.name = name
-        self.index = {word: place for place, word in enumerate(self.words)}
+        self.output = output
+        self.power = power
+        self.index: dict[str, int] = {}
+        for place, spelled in enumerate(self.words):
+            self.index.setdefault(spelled, place)
 
     # what it holds
 
@@ -67,10 +82,11 @@ class WordVectors:
     def __contains__(self, word: object) -> bool:
         return word in self.index
 
-    def __getitem__(self, word: str) -> npt.NDArray[np.float32]:
-        """The vector u + k of a word.   (dim,)"""
-        place = self._place(word)
-        return np.asarray(self.word[place] + self.context[place])
+    def __getitem__(self, word: str | Sequence[str]) -> npt.NDArray[np.float32]:
+        """The output vector of a word (dim,), or of a list of words (n, dim). Raises UnknownWordError."""
+        if isinstance(word, (list, tuple)):
+            return self.vectors_of([self.place(each) for each in word])
+        return np.asarray(self.vectors_of([self.place(word)])[0])
 
     @property
     def dim(self) -> int:
@@ -81,21 +97,48 @@ class WordVectors:
         """The rule by which the corpus was cut into words: "words", "zh" or "whitespace"."""
         return str(self.info.get("language", "words"))
 
-    def vectors(self, output: str = "sum") -> npt.NDArray[np.float32]:
+    def vectors(self, output: str | None = None) -> npt.NDArray[np.float32]:
         """The vectors read off the fit: "sum" u + k, "concat" [u, k], "word" u.   (n_words, dim), concat: (n_words, 2 dim)"""
+        return self.vectors_of(slice(None), output)
+
+    def vectors_of(self, places: Any, output: str | None = None) -> npt.NDArray[np.float32]:
+        """The output vectors of some rows.   (n, dim), concat: (n, 2 dim)"""
+        output = output or self.output or "sum"
         if output not in OUTPUTS:
             msg = f"output={output!r} is not known.{near_misses(output, OUTPUTS)}"
             raise InputError(msg)
-        if output == "word":
-            return self.word
-        return self.word + self.context if output == "sum" else np.concatenate([self.word, self.context], axis=1)
+        u, k = self.word[places], self.context[places]
+        if self.power != 0.5:
+            scale = np.where(self.spectrum > 0, np.maximum(self.spectrum, 1e-300) ** (self.power - 0.5), 0).astype(np.float32)
+            u, k = u * scale, k * scale
+        if output == "word" or self.shared:
+            return np.asarray(u)
+        return np.asarray(u + k if output == "sum" else np.concatenate([u, k], axis=1))
 
     @functools.lru_cache(maxsize=3)  # noqa: B019 - dies with the object's last use in the cache of three
-    def unit(self, output: str = "sum") -> npt.NDArray[np.float32]:
+    def unit(self, output: str | None = None) -> npt.NDArray[np.float32]:
         """The vectors of an output, each of length 1; computed once.   (n_words, dim), concat: (n_words, 2 dim)"""
-        vectors = self.vectors(output)
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.where(norms > 0, norms, 1))
+        return normalized(self.vectors(output))
+
+    def rebalance(self, power: float) -> WordVectors:
+        """The same fit with its output's columns scaled by spectrum^(power - 1/2); inner products of PMI stay as they are."""
+        if not math.isfinite(power):
+            msg = f"power={power!r} is not a finite number"
+            raise InputError(msg)
+        return self._like(self.word, self.context, self.spectrum, power=float(power))
+
+    def truncate(self, dim: int) -> WordVectors:
+        """The leading columns, the best product of that rank (Eckart and Young 1936). InputError unless 1 <= dim <= self.dim."""
+        if not 1 <= dim <= self.dim:
+            msg = f"dim={dim!r} is not between 1 and {self.dim}"
+            raise InputError(msg)
+        return self._like(self.word[:, :dim], self.context[:, :dim], self.spectrum[:dim], power=self.power)
+
+    def _like(self, word: Any, context: Any, spectrum: Any, *, power: float) -> WordVectors:
+        return WordVectors(
+            self.words, self.counts if self.has_counts else None, word, None if self.shared else context, spectrum,
+            energy_path=self.energy_path, info=self.info | {"dim": word.shape[1]}, name=self.name, output=self.output, power=power,
+        )  # fmt: skip
 
     @functools.lru_cache(maxsize=3)  # noqa: B019
     def profiles(self, contexts: int) -> npt.NDArray[np.float32]:
@@ -103,14 +146,12 @@ class WordVectors:
 
         With M = sum_c (k_c - mean)(k_c - mean)^T = L L^T it is cos(L^T u_i, L^T u_j).   (n_words, dim)
         """
-        n = self._among("contexts", contexts, least=3)  # two points always correlate
+        n = self.among("contexts", contexts, least=3)  # two points always correlate
         centred = self.context[:n].astype(np.float64)
         centred -= centred.mean(axis=0)
         values, vectors = np.linalg.eigh(centred.T @ centred)
         factor = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))  # M is singular for n <= dim: no Cholesky
-        profile = self.word @ factor.astype(np.float32)
-        norms = np.linalg.norm(profile, axis=1, keepdims=True)
-        return np.asarray(profile / np.where(norms > 0, norms, 1))
+        return normalized(self.word @ factor.astype(np.float32))
 
     # questions
 
@@ -120,46 +161,73 @@ class WordVectors:
         restrict: only among that many most frequent words. Returns [(word, PMI in nats)], descending.
         Raises UnknownWordError.
         """
-        places = [self._place(word) for word in words]
-        against = [self._place(word) for word in negative]
+        places = [self.place(word) for word in words]
+        against = [self.place(word) for word in negative]
         if not places:
             msg = "related() needs a word"
             raise InputError(msg)
-        n = self._among("restrict", restrict)
+        n = self.among("restrict", restrict)
         u = self.word[places].sum(axis=0) - self.word[against].sum(axis=0)
         k = self.context[places].sum(axis=0) - self.context[against].sum(axis=0)
         scores = (self.context[:n] @ u + self.word[:n] @ k) / 2
-        return self._best(scores, [*places, *against], topn)
+        return self.best(scores, [*places, *against], topn)
 
-    def similar(self, word: str, *, contexts: int | None = None, topn: int = 10, restrict: int | None = None) -> Ranked:
+    def similar(
+        self, word: str, *, contexts: int | None = None, topn: int = 10, restrict: int | None = None, output: str | None = None
+    ) -> Ranked:
         """The words that are used alike: [(word, score)], descending.
 
-        By default the cosine of u + k: related to the same words, importance aside. With contexts=n the correlation of the two
-        words' mutual information with each of the n most frequent words: a small n (500) asks for the same grammatical role, a
+        By default the cosine of the output u + k: related to the same words, importance aside. With contexts=n the correlation of the
+        two words' mutual information with each of the n most frequent words: a small n (500) asks for the same grammatical role, a
         large one (10,000) for the same topic. Raises UnknownWordError.
         """
-        place = self._place(word)
-        unit = self.unit("sum") if contexts is None else self.profiles(contexts)
-        return self._best(unit[: self._among("restrict", restrict)] @ unit[place], [place], topn)
+        place = self.place(word)
+        unit = self.unit(output) if contexts is None else self.profiles(contexts)
+        return self.best(unit[: self.among("restrict", restrict)] @ unit[place], [place], topn)
 
-    def analogy(self, a: str, b: str | None = None, c: str | None = None, *, topn: int = 10, restrict: int | None = None) -> Ranked:
+    def analogy(
+        self,
+        a: str,
+        b: str | None = None,
+        c: str | None = None,
+        *,
+        method: str = "add",
+        norms: bool = False,
+        topn: int = 10,
+        restrict: int | None = None,
+        output: str | None = None,
+    ) -> Ranked:
         """A - b + c, as three words or as one expression: `analogy("机场 - 飞机 + 火车")`.
 
-        Unit vectors of the output "concat" are added and compared by cosine (3CosAdd); the words of the question are left out.
-        Returns [(word, cosine)], descending. Raises ExpressionError or UnknownWordError.
+        method: "add", the cosine of a unit vector with the sum of the terms' unit vectors (3CosAdd; norms=True: with the sum of
+        their full vectors, as the source does), or "mul", s(x, a) s(x, c) / (s(x, b) + 0.001) with s = (cos + 1)/2 (Levy and
+        Goldberg, CoNLL 2014). The words of the question are left out; the output is "concat" unless one is chosen.
+        Returns [(word, score)], descending. Raises ExpressionError or UnknownWordError.
         """
         if (b is None) != (c is None):
             msg = "analogy() takes three words, or one expression such as 'king - man + woman'"
             raise InputError(msg)
+        if method not in METHODS:
+            msg = f"method={method!r} is not known.{near_misses(method, METHODS)}"
+            raise InputError(msg)
         terms = self._terms(a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
-        places = [self._place(word) for _, word in terms]
-        unit = self.unit("concat")
-        target = np.sum([sign * unit[place] for (sign, _), place in zip(terms, places, strict=True)], axis=0)
+        places = [self.place(word) for _, word in terms]
+        output = output or self.output or "concat"
+        unit = self.unit(output)
+        among = self.among("restrict", restrict)
+        if method == "mul":
+            halves = (unit[:among] @ unit[places].T + 1) / 2  # (among, terms)
+            scores = np.ones(among, np.float32)
+            for (sign, _), half in zip(terms, halves.T, strict=True):
+                scores = scores * half if sign > 0 else scores / (half + 0.001)
+            return self.best(scores, places, topn)
+        sources = self.vectors_of(places, output) if norms else unit[places]
+        target = np.sum([sign * source for (sign, _), source in zip(terms, sources, strict=True)], axis=0)
         length = np.linalg.norm(target)
         if length < 1e-6:
             msg = f"{a!r} adds up to nothing: its words cancel"
             raise InputError(msg)
-        return self._best(unit[: self._among("restrict", restrict)] @ (target / length), places, topn)
+        return self.best(unit[:among] @ (target / length), places, topn)
 
     def _terms(self, expression: str) -> list[tuple[int, str]]:
         """The signed words of an expression; signs without spaces count where they leave known words: 机场-飞机+火车."""
@@ -174,24 +242,24 @@ class WordVectors:
 
     def _known(self, word: str) -> bool:
         try:
-            self._place(word)
+            self.place(word)
         except (UnknownWordError, InputError):
             return False
         return True
 
     def pmi(self, a: str, b: str) -> float:
         """The estimated pointwise mutual information of two words, in nats."""
-        i, j = self._place(a), self._place(b)
+        i, j = self.place(a), self.place(b)
         return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
 
-    def _among(self, name: str, limit: int | None, least: int = 1) -> int:
+    def among(self, name: str, limit: int | None, least: int = 1) -> int:
         """How many of the most frequent words a limit leaves."""
         if limit is not None and limit < least:
             msg = f"{name}={limit} leaves too few words; give {least} or more"
             raise InputError(msg)
         return len(self) if limit is None else min(limit, len(self))
 
-    def _best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
+    def best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
         """The topn largest scores, equal ones in the order of frequency."""
         if topn < 1:
             msg = f"topn={topn} is not a positive whole number"
@@ -207,7 +275,7 @@ class WordVectors:
         ranked = sorted(places, key=lambda place: (-scores[place], place))[:k]
         return [(self.words[place], float(scores[place])) for place in ranked]
 
-    def _place(self, word: object) -> int:
+    def place(self, word: object) -> int:
         """The number of a word, spelled as the corpus was read. Raises UnknownWordError with near spellings."""
         if isinstance(word, str) and word in self.index:
             return self.index[word]
@@ -238,11 +306,9 @@ class WordVectors:
 
         Raises OutputExistsError if it holds something already, StorageError if the disk is full; then nothing changed.
         """
-        with write_bundle(Path(path), KIND, VERSION, overwrite) as bundle:
-            bundle.json("vocab.json", self.words)
-            bundle.array("word_counts.npy", np.asarray(self.counts, np.int64))
-            bundle.tensors("vectors.safetensors", {"word": self.word, "context": self.context, "spectrum": self.spectrum})
-            bundle.manifest |= {"n_words": len(self), "dim": self.dim, "energy_path": self.energy_path, "info": self.info}
+        from thalweg.words import storage
+
+        storage.save(self, Path(path), overwrite)
 
     @classmethod
     def load(cls, path: str | Path, *, verify: bool = True) -> WordVectors:
@@ -250,28 +316,9 @@ class WordVectors:
 
         Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises.
         """
-        path = Path(path)
-        bundle = Bundle(path, KIND, VERSION, verify)
-        n_words, dim = bundle.manifest.get("n_words"), bundle.manifest.get("dim")
-        if not (isinstance(n_words, int) and isinstance(dim, int) and 1 <= n_words < 1 << 31 and 1 <= dim <= 1 << 16):
-            msg = f"{path} promises {n_words!r} words of {dim!r} dimensions: its manifest is damaged"
-            raise DamagedFileError(msg)
-        words = bundle.json("vocab.json")
-        if not isinstance(words, list) or len(words) != n_words or not all(isinstance(word, str) for word in words):
-            msg = f"{path / 'vocab.json'} is not a list of {n_words} words"
-            raise DamagedFileError(msg)
-        shapes = {"word": ("<f4", (n_words, dim)), "context": ("<f4", (n_words, dim)), "spectrum": ("<f8", (dim,))}
-        tensors = bundle.tensors("vectors.safetensors", shapes)
-        for key, tensor in tensors.items():
-            if not all(np.isfinite(tensor[first:last]).all() for first, last in blocks(len(tensor), 1 << 16)):
-                msg = f"{path}: the tensor {key!r} holds values that are not finite"
-                raise DamagedFileError(msg)
-        counts = bundle.array("word_counts.npy", "<i8", (n_words,))
-        path_numbers, info = bundle.manifest.get("energy_path", []), bundle.manifest.get("info", {})
-        if not isinstance(info, dict) or not isinstance(path_numbers, list):
-            msg = f"{path}: the manifest is damaged"
-            raise DamagedFileError(msg)
-        return cls(words, counts, **tensors, energy_path=path_numbers, info=info, name=str(path))
+        from thalweg.words import storage
+
+        return storage.load(Path(path), verify)
 
     # displays
 

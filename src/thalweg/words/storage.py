@@ -1,0 +1,77 @@
+"""Word vectors on disk: a bundle of open files, memory-mapped when read.
+
+DIR/manifest.json        what made them, the energy path, and for each file dtype, shape, bytes and SHA-256
+DIR/vectors.safetensors  word and, unless shared, context (n_words, dim) float32; spectrum (dim,) float64
+DIR/vocab.json           the words; word_counts.npy (n_words,) int64 where they are known
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg.bundles import Bundle, write_bundle
+from thalweg.errors import DamagedFileError
+from thalweg.threads import blocks
+from thalweg.words.vectors import OUTPUTS, WordVectors
+
+KIND = "thalweg-words"
+VERSION = 1
+
+
+def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
+    """Write a bundle. Raises OutputExistsError or StorageError; then nothing changed."""
+    tensors: dict[str, npt.NDArray[Any]] = {"word": vectors.word, "spectrum": vectors.spectrum}
+    if not vectors.shared:
+        tensors["context"] = vectors.context
+    with write_bundle(path, KIND, VERSION, overwrite) as bundle:
+        bundle.json("vocab.json", vectors.words)
+        if vectors.has_counts:
+            bundle.array("word_counts.npy", np.asarray(vectors.counts, np.int64))
+        bundle.tensors("vectors.safetensors", tensors)
+        bundle.manifest |= {
+            "n_words": len(vectors),
+            "dim": vectors.dim,
+            "model": "shared" if vectors.shared else "two-sided",
+            "output": vectors.output,
+            "power": vectors.power,
+            "energy_path": vectors.energy_path,
+            "info": vectors.info,
+        }
+
+
+def load(path: Path, verify: bool = True) -> WordVectors:
+    """Open a bundle. Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises."""
+    bundle = Bundle(path, KIND, VERSION, verify)
+    facts = bundle.manifest
+    n_words, dim = facts.get("n_words"), facts.get("dim")
+    if not (isinstance(n_words, int) and isinstance(dim, int) and 1 <= n_words < 1 << 31 and 1 <= dim <= 1 << 16):
+        msg = f"{path} promises {n_words!r} words of {dim!r} dimensions: its manifest is damaged"
+        raise DamagedFileError(msg)
+    words = bundle.json("vocab.json")
+    if not isinstance(words, list) or len(words) != n_words or not all(isinstance(word, str) for word in words):
+        msg = f"{path / 'vocab.json'} is not a list of {n_words} words"
+        raise DamagedFileError(msg)
+    shapes = {"word": ("<f4", (n_words, dim)), "context": ("<f4", (n_words, dim)), "spectrum": ("<f8", (dim,))}
+    if facts.get("model") == "shared":
+        del shapes["context"]
+    tensors = bundle.tensors("vectors.safetensors", shapes)
+    for key, tensor in tensors.items():
+        if not all(np.isfinite(tensor[first:last]).all() for first, last in blocks(len(tensor), 1 << 16)):
+            msg = f"{path}: the tensor {key!r} holds values that are not finite"
+            raise DamagedFileError(msg)
+    has_counts = "word_counts.npy" in facts.get("files", {})
+    counts = bundle.array("word_counts.npy", "<i8", (n_words,)) if has_counts else None
+    energies, info = facts.get("energy_path", []), facts.get("info", {})
+    output, power = facts.get("output"), facts.get("power", 0.5)
+    sound = isinstance(info, dict) and isinstance(energies, list) and isinstance(power, (int, float)) and np.isfinite(power)
+    if not sound or output not in (None, *OUTPUTS):
+        msg = f"{path}: the manifest is damaged"
+        raise DamagedFileError(msg)
+    return WordVectors(words, counts, **tensors, energy_path=energies, info=info, name=str(path), output=output, power=float(power))
+
+
+__all__ = ["load", "save"]
