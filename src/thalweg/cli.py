@@ -153,12 +153,18 @@ WORDS = Group(
         "related": "thalweg.words.commands.asking:related",
         "similar": "thalweg.words.commands.asking:similar",
         "analogy": "thalweg.words.commands.asking:analogy",
+        "evaluate": "thalweg.words.commands.evaluating:evaluate",
+        "export": "thalweg.words.commands.converting:export",
+        "import": "thalweg.words.commands.converting:import_",
     },
     summaries={
         "fit": "Make word vectors from texts.",
         "related": "Words that occur together with a word.",
         "similar": "Words that are used like a word.",
         "analogy": "Solve a - b + c.",
+        "evaluate": "Score vectors on test sets, alone or beside others.",
+        "export": "Write vectors for other programs.",
+        "import": "Read other programs' vectors.",
     },
     examples=["thalweg words fit docs: --out vec", "thalweg words related vec matrix"],
 )

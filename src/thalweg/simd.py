@@ -1,8 +1,12 @@
-"""Three operations on flat float32 arrays, written as explicit vector code for kernels whose time they are.
+"""Operations on flat float32 arrays, written as explicit vector code for kernels whose time they are.
 
     dot(a, i, b, n)        sum over k < n of a[i + k] b[k]
     axpy(s, a, i, y, n)    y[k] += s a[i + k] for k < n
-    prefetch(a, i, n)      begin to bring a[i : i + n] into the cache
+    prefetch(a, i, n)      begin to bring a[i : i + n] into the cache (of any type)
+    lowest_bit(x)          the place of the lowest bit of x, which is not 0
+
+The array a of dot and axpy may also hold halves (`halves(a)`): they are widened as they are loaded, sums stay in float32. Half the
+bytes is nearly half the time where vectors come from beyond the core's own cache (bench/words/solving.py).
 
 n is a multiple of LANES (pad with zeros). Inside a `thalweg.jit` kernel they become LLVM vectors of 16 floats, which every target
 splits into the registers it has: numba leaves the same loops scalar when it cannot rule out that the arrays overlap, which costs a
@@ -23,6 +27,34 @@ def padded(n: int) -> int:
     return -(-n // LANES) * LANES
 
 
+def halves(array: Any) -> Any:
+    """A flat copy in 16-bit floats, as the uint16 that numba can pass; None where a number does not fit (65504) or none are fast."""
+    import numpy as np
+
+    if not _half_conversion():
+        return None
+    with np.errstate(over="ignore"):
+        small = array.ravel().astype(np.float16)
+    return small.view(np.uint16) if np.isfinite(small).all() else None
+
+
+@functools.cache
+def _half_conversion() -> bool:
+    """Whether the processor converts halves itself (x86 since 2013, ARM); elsewhere each would cost a call."""
+    try:
+        from llvmlite import binding
+    except ImportError:
+        return True  # plain NumPy then
+    features = binding.get_host_cpu_features()
+    return bool(features.get("f16c") or features.get("fullfp16") or features.get("neon"))
+
+
+def _floats(a: Any) -> Any:
+    import numpy as np
+
+    return a.view(np.float16).astype(np.float32) if a.dtype == np.uint16 else a
+
+
 class Primitive:
     """An operation with two forms: `python`, and what `emit` builds inside a compiled kernel."""
 
@@ -36,15 +68,19 @@ class Primitive:
 
 
 def _dot(a: Any, i: int, b: Any, n: int) -> Any:
-    return a[i : i + n] @ b[:n]
+    return _floats(a[i : i + n]) @ b[:n]
 
 
 def _axpy(s: Any, a: Any, i: int, y: Any, n: int) -> None:
-    y[:n] += s * a[i : i + n]
+    y[:n] += s * _floats(a[i : i + n])
 
 
 def _prefetch(a: Any, i: int, n: int) -> None:
     pass
+
+
+def _lowest_bit(x: Any) -> int:
+    return (int(x) & -int(x)).bit_length() - 1
 
 
 def _emit_dot() -> Any:
@@ -58,7 +94,7 @@ def _emit_dot() -> Any:
             left, right = emit.pointer(signature.args[0], args[0]), emit.pointer(signature.args[2], args[2])
             total = cgutils.alloca_once_value(builder, emit.zeros)
             with emit.each(args[3]) as k:
-                product = emit.fma(emit.load(left, builder.add(args[1], k)), emit.load(right, k), builder.load(total))
+                product = emit.fma(emit.widened(left, builder.add(args[1], k)), emit.load(right, k), builder.load(total))
                 builder.store(product, total)
             return emit.sum(builder.load(total))
 
@@ -78,7 +114,7 @@ def _emit_axpy() -> Any:
             source, target = emit.pointer(signature.args[1], args[1]), emit.pointer(signature.args[3], args[3])
             scale = emit.broadcast(args[0])
             with emit.each(args[4]) as k:
-                emit.store(emit.fma(scale, emit.load(source, builder.add(args[2], k)), emit.load(target, k)), target, k)
+                emit.store(emit.fma(scale, emit.widened(source, builder.add(args[2], k)), emit.load(target, k)), target, k)
             return context.get_dummy_value()
 
         return types.void(types.float32, a, types.int64, y, types.int64), code
@@ -99,7 +135,8 @@ def _emit_prefetch() -> Any:
             byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
             fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            with emit.each(args[2]) as k:  # 16 floats are the 64 bytes of a cache line; read, keep in all levels, data
+            line = 64 // (signature.args[0].dtype.bitwidth // 8)  # numbers in a cache line
+            with emit.each(args[2], line) as k:  # read, keep in all levels, data
                 place = builder.bitcast(builder.gep(pointer, [builder.add(args[1], k)]), byte)
                 builder.call(fetch, [place, word(0), word(3), word(1)])
             return context.get_dummy_value()
@@ -107,6 +144,21 @@ def _emit_prefetch() -> Any:
         return types.void(a, types.int64, types.int64), code
 
     return prefetch
+
+
+def _emit_lowest_bit() -> Any:
+    from llvmlite import ir
+    from numba.core import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def lowest_bit(typing_context, x):  # type: ignore[no-untyped-def]
+        def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            return builder.cttz(args[0], ir.IntType(1)(1))
+
+        return types.int64(types.uint64), code
+
+    return lowest_bit
 
 
 class _Emitter:
@@ -124,19 +176,29 @@ class _Emitter:
     def pointer(self, kind: Any, array: Any) -> Any:
         return self.context.make_array(kind)(self.context, self.builder, value=array).data
 
-    def each(self, n: Any) -> Any:
-        """A loop over k = 0, LANES, 2 LANES, ... below n."""
+    def each(self, n: Any, stride: int = LANES) -> Any:
+        """A loop over k = 0, stride, 2 stride, ... below n; stride is a power of 2."""
         import contextlib
 
         from numba.core import cgutils
 
         @contextlib.contextmanager
         def loop() -> Any:
-            shift = self.index(LANES.bit_length() - 1)
-            with cgutils.for_range(self.builder, self.builder.lshr(n, shift)) as step:
+            shift = self.index(stride.bit_length() - 1)
+            rounds = self.builder.lshr(self.builder.add(n, self.index(stride - 1)), shift)
+            with cgutils.for_range(self.builder, rounds) as step:
                 yield self.builder.shl(step.index, shift)
 
         return loop()
+
+    def widened(self, pointer: Any, place: Any) -> Any:
+        """LANES numbers of an array of floats, or of halves that were passed as uint16."""
+        if pointer.type.pointee != self._ir.IntType(16):
+            return self.load(pointer, place)
+        half = self._ir.VectorType(self._ir.HalfType(), LANES)
+        value = self.builder.load(self.builder.bitcast(self.builder.gep(pointer, [place]), half.as_pointer()))
+        value.align = 2
+        return self.builder.fpext(value, self.vector)
 
     def load(self, pointer: Any, place: Any) -> Any:
         value = self.builder.load(self._place(pointer, place))
@@ -172,3 +234,4 @@ class _Emitter:
 dot = Primitive(_dot, _emit_dot)
 axpy = Primitive(_axpy, _emit_axpy)
 prefetch = Primitive(_prefetch, _emit_prefetch)
+lowest_bit = Primitive(_lowest_bit, _emit_lowest_bit)

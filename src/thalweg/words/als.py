@@ -12,6 +12,8 @@ see only the other side, and sums over rows have a fixed order: the result has t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from thalweg import simd
@@ -19,10 +21,12 @@ from thalweg.errors import InputError
 from thalweg.jit import kernel
 from thalweg.simd import axpy, dot, prefetch
 from thalweg.threads import run_tasks
-from thalweg.words.objective import Doubles, Floats, Settings, Table, all_pairs_energy, gram
+from thalweg.words.objective import Doubles, Floats, Table, all_pairs_energy, for_reading, gram
 from thalweg.words.reading import Progress
+from thalweg.words.settings import Settings
 from thalweg.words.svd import row_tasks
 
+Checkpoint = Callable[[Floats, Floats, list[dict[str, float]]], None]
 Grams = tuple[Doubles, Doubles]  # (sum_i p_i v_i v_i^T, sum_i p_i v_i) of one side
 
 
@@ -35,35 +39,37 @@ def descend(
     epochs: int = 5,
     cg: int = 2,
     tol: float = 1e-3,
+    path: Sequence[dict[str, float]] = (),
     threads: int | None = None,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Floats, Floats, list[dict[str, float]]]:
     """Lower J from a start. Returns the word and the context vectors, and J with its parts before the first and after every sweep.
 
-    Stops after `epochs` sweeps, or when a sweep lowers J by less than the share `tol`. Raises InputError if J is not finite.
+    Stops after `epochs` sweeps, or when a sweep lowers J by less than the share `tol`. checkpoint(word, context, path) is called
+    after every sweep; with these as arguments the rest of the sweeps gives the same bits. Raises InputError if J is not finite.
     """
     dim = word.shape[1]
-    word, context = _padded(word), _padded(context)
-    path: list[dict[str, float]] = []
-    for epoch in range(epochs + 1):
-        last = epoch == epochs
+    word, context = padded_copy(word), padded_copy(context)
+    path = list(path)
+    for epoch in range(len(path), epochs + 1):
+        converged = len(path) > 1 and path[-2]["energy"] - path[-1]["energy"] < tol * path[-2]["energy"]
+        last = converged or epoch == epochs
         grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
         rest = _all_pairs_and_ridge(grams, word, context, table, settings)  # of the vectors before this half sweep moves them
-        path.append(_total(_half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads), *rest))
+        seen = _half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads, table.tilt)
+        path.append(_total(seen, *rest))
         if progress is not None:
-            progress(epoch, epochs, phase="solving", unit="sweeps", energy=path[-1]["energy"])
+            progress(epochs if last else epoch, epochs, phase="solving", unit="sweeps", **path[-1])
         if last:
             break
-        _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads)
-        if epoch > 0 and path[-2]["energy"] - path[-1]["energy"] < tol * path[-2]["energy"]:
-            path.append(energy(table, word, context, settings, threads))
-            if progress is not None:  # converged early
-                progress(epochs, epochs, phase="solving", unit="sweeps", energy=path[-1]["energy"])
-            break
+        _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads, -table.tilt)
+        if checkpoint is not None:
+            checkpoint(word[:, :dim], context[:, :dim], path)
     return word[:, :dim], context[:, :dim], path
 
 
-def _padded(vectors: Floats) -> Floats:
+def padded_copy(vectors: Floats) -> Floats:
     """A copy with columns of zeros up to a multiple of the vector length; they stay zero."""
     full = np.zeros((len(vectors), simd.padded(vectors.shape[1])), np.float32)
     full[:, : vectors.shape[1]] = vectors
@@ -72,10 +78,10 @@ def _padded(vectors: Floats) -> Floats:
 
 def energy(table: Table, word: Floats, context: Floats, settings: Settings, threads: int | None = None) -> dict[str, float]:
     """J of these vectors, and its parts."""
-    word, context = _padded(word), _padded(context)
+    word, context = padded_copy(word), padded_copy(context)
     grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
     rest = _all_pairs_and_ridge(grams, word, context, table, settings)
-    return _total(_half_sweep(table, word, context, grams[1], settings, 0, threads), *rest)
+    return _total(_half_sweep(table, word, context, grams[1], settings, 0, threads, table.tilt), *rest)
 
 
 def _all_pairs_and_ridge(
@@ -94,16 +100,16 @@ def _total(seen: float, all_pairs: float, ridge: float) -> dict[str, float]:
 
 
 def _half_sweep(
-    table: Table, rows: Floats, others: Floats, gram_others: Grams, settings: Settings, cg: int, threads: int | None
+    table: Table, rows: Floats, others: Floats, gram_others: Grams, settings: Settings, cg: int, threads: int | None, tilt: Floats
 ) -> float:
     """`cg` steps for every row of `rows`, in place; returns the seen part of J before them."""
     matrix, pulled = (part.astype(np.float32) for part in gram_others)
     errors = np.zeros(len(rows))
-    push = (settings.rho * table.pull).astype(np.float32)
-    entries = table.indptr, table.columns, table.weights, table.targets
-    sides = others.ravel(), rows, push, matrix.ravel(), pulled
+    push = (settings.pull * table.pull).astype(np.float32)
+    entries = table.indptr, table.columns, table.weights, table.targets, tilt
+    sides = for_reading(others), rows, push, matrix.ravel(), pulled
     numbers = np.float32(settings.floor), np.float32(settings.ridge), cg
-    run_tasks(lambda first, last: _solve_rows(first, last, *entries, *sides, *numbers, errors), row_tasks(table.indptr), threads)
+    run_tasks(lambda first, last: solve_rows(first, last, *entries, *sides, *numbers, errors), row_tasks(table.indptr), threads)
     return float(errors.sum() / 2)
 
 
@@ -111,7 +117,7 @@ _AHEAD = 8  # entries whose vectors are fetched ahead: bench/words/solving.py, f
 
 
 @kernel(fastmath=True)
-def _solve_rows(first, last, indptr, columns, weights, targets, others, rows, push, matrix, pulled, floor, ridge, cg, errors):  # type: ignore[no-untyped-def]
+def solve_rows(first, last, indptr, columns, weights, targets, tilt, others, rows, push, matrix, pulled, floor, ridge, cg, errors):  # type: ignore[no-untyped-def]
     """Conjugate gradients for rows first..last; errors[row] = sum_j w_j (<u, k_j> - t_j)^2 before them.
 
     others, matrix: the fixed side and its Gram matrix, flat.
@@ -129,6 +135,8 @@ def _solve_rows(first, last, indptr, columns, weights, targets, others, rows, pu
             prefetch(others, columns[min(e + _AHEAD, n_entries - 1)] * dim, dim)
             place = columns[e] * dim
             miss = targets[e] - dot(others, place, x, dim)
+            if len(tilt) > 0:
+                miss += tilt[row] - tilt[columns[e]]
             scaled = weights[e] * miss
             error += np.float64(scaled * miss)
             axpy(scaled, others, place, residual, dim)

@@ -14,6 +14,7 @@ into one dense accumulator, then reads out what was touched. No hashing and no s
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +23,15 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError, near_misses
 from thalweg.jit import kernel
+from thalweg.simd import lowest_bit, prefetch
 from thalweg.threads import run_tasks
 from thalweg.words.reading import Progress, Tokens
+from thalweg.words.tokens import EDGE
 
 DISTANCES = ("uniform", "harmonic", "linear")
 _FINE = 1 << 20  # scale of `harmonic` where lcm(1..window) would be too large to be counted with
 _TASK = 1 << 21  # pairs a task may count: bounds its buffers, and leaves enough tasks to balance
-_BLOCK = 64  # contexts that share a mark of having been touched
+_AHEAD = 8  # positions whose neighbours are fetched ahead
 
 
 def distance_weights(window: int, distance: str) -> tuple[npt.NDArray[np.uint64], int]:
@@ -57,15 +60,15 @@ def distance_weights(window: int, distance: str) -> tuple[npt.NDArray[np.uint64]
 class CooccurrenceCounts:
     """The lower triangle of the symmetric table X, rows in CSR form: row a holds its contexts b <= a in rising order.
 
-    words (n_words,), word_counts (n_words,) int64; indptr (n_words + 1,) int64, indices (nnz,) int32, values (nnz,) uint64 in
-    units of 1/scale.
+    words (n_words,), word_counts (n_words,) int64; indptr (n_words + 1,) int64, indices (nnz,) int32, values (nnz,) uint32 or
+    uint64 in units of 1/scale.
     """
 
     words: list[str]
     word_counts: npt.NDArray[np.int64]
     indptr: npt.NDArray[np.int64]
     indices: npt.NDArray[np.int32]
-    values: npt.NDArray[np.uint64]
+    values: npt.NDArray[Any]
     scale: int
     window: int
     distance: str
@@ -119,96 +122,128 @@ def count(
 ) -> CooccurrenceCounts:
     """Count the co-occurrences in a stream of tokens. The result does not depend on `threads`."""
     weights, scale = distance_weights(window, distance)
-    n_words = len(tokens.words)
-    starts = np.zeros(n_words + 1, np.int64)
-    np.cumsum(tokens.counts, out=starts[1:])
-    positions = _positions(tokens.ids, starts)
-    tasks = _tasks(tokens.counts, window)
-    done = 0
-
-    def row_range(first: int, last: int, room: int) -> tuple[npt.NDArray[Any], ...]:
-        nonlocal done
-        lengths = np.zeros(last - first, np.int64)
-        columns, values = np.empty(room, np.int32), np.empty(room, np.uint64)
-        n = _rows(tokens.ids, positions, starts, weights, first, last, lengths, columns, values)
-        done += int(starts[last] - starts[first])
-        if progress is not None:
-            progress(done, len(positions), phase="counting", unit="tokens")
-        return lengths, columns[:n].copy(), values[:n].copy()
-
-    parts = run_tasks(row_range, tasks, threads)
-    indptr = np.zeros(n_words + 1, np.int64)
-    np.cumsum(np.concatenate([part[0] for part in parts]), out=indptr[1:])
-    indices, values = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
+    indptr, indices, values = count_stream(tokens.ids, tokens.counts, weights, threads, progress)
     return CooccurrenceCounts(tokens.words, tokens.counts, indptr, indices, values, scale, window, distance)
 
 
-def _tasks(counts: npt.NDArray[np.int64], window: int) -> list[tuple[int, int, int]]:
-    """Ranges of rows of about equal work, each with the most entries that it can have: (first, last, room)."""
+def count_stream(
+    ids: npt.NDArray[np.int32],
+    counts: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.uint64],
+    threads: int | None,
+    progress: Progress | None = None,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[Any]]:
+    """The table (indptr, indices, values) of a stream in which word a occurs counts[a] times."""
+    ids = np.concatenate([[np.int32(EDGE)], ids, [np.int32(EDGE)]])  # no walk leaves the stream
+    n_words, n_tokens = len(counts), int(counts.sum())
+    starts = np.zeros(n_words + 1, np.int64)
+    np.cumsum(counts, out=starts[1:])
+    positions = np.empty(n_tokens, np.int32 if len(ids) < 1 << 31 else np.int64)
+    _list_positions(ids, starts[:-1].copy(), positions)
+    done, began = 0, time.monotonic()
+
+    def row_range(first: int, last: int, room: int, dtype: type[np.uint32 | np.uint64]) -> tuple[npt.NDArray[Any], ...]:
+        nonlocal done
+        lengths, columns, values = np.zeros(last - first, np.int64), np.empty(room, np.int32), np.empty(room, dtype)
+        total = np.zeros(last + 1, dtype)
+        n = _rows(ids, positions, starts, weights.astype(dtype), total, first, last, lengths, columns, values)
+        done += int(starts[last] - starts[first])
+        if progress is not None:
+            rate = done / max(time.monotonic() - began, 1e-9)
+            progress(done, n_tokens, phase="counting", unit="tokens", tokens_per_second=rate)
+        return lengths, columns[:n].copy(), values[:n].copy()
+
+    parts = run_tasks(row_range, _tasks(counts, weights), threads)
+    indptr = np.zeros(n_words + 1, np.int64)
+    np.cumsum(np.concatenate([part[0] for part in parts]), out=indptr[1:])
+    largest = max((int(part[2].max()) for part in parts if len(part[2])), default=0)
+    indices = np.empty(indptr[-1], np.int32)
+    values = np.empty(indptr[-1], np.uint32 if largest < 1 << 32 else np.uint64)
+    end = len(indices)
+    while parts:  # from the end, so that what is copied is given back at once
+        _, columns, numbers = parts.pop()
+        indices[end - len(columns) : end], values[end - len(columns) : end] = columns, numbers
+        end -= len(columns)
+    return indptr, indices, values
+
+
+def _tasks(counts: npt.NDArray[np.int64], weights: npt.NDArray[np.uint64]) -> list[tuple[Any, ...]]:
+    """Ranges of rows of about equal work: (first, last, the most entries they can have, type of their sums).
+
+    A word adds at most 2 sum g to any count each time it occurs: where that bound allows it, sums have 32 bits, which halves
+    the accumulator.
+    """
+    window, largest = len(weights) - 1, 2 * int(weights.sum())
     work = 2 * window * counts
     room = np.minimum(work, np.arange(1, len(counts) + 1))
-    tasks, first, load = [], 0, 0
+    wide = counts * largest >= 1 << 32  # counts fall, so these are the first rows
+    tasks: list[tuple[Any, ...]] = []
+    first, load = 0, 0
     for row in range(len(counts)):
         load += int(work[row])
-        if load >= _TASK or row == len(counts) - 1:
-            tasks.append((first, row + 1, int(room[first : row + 1].sum())))
+        if load >= _TASK or row == len(counts) - 1 or wide[row] != wide[row + 1]:
+            tasks.append((first, row + 1, int(room[first : row + 1].sum()), np.uint64 if wide[row] else np.uint32))
             first, load = row + 1, 0
     return tasks
 
 
 @kernel
-def _positions(ids, starts):  # type: ignore[no-untyped-def]
-    """The positions of each word in rising order: those of word a are positions[starts[a]:starts[a + 1]]."""
-    free = starts.copy()
-    positions = np.empty(starts[-1], np.int64)
+def _list_positions(ids, free, positions):  # type: ignore[no-untyped-def]
+    """The positions of each word in rising order: those of word a come from free[a] on."""
     for place in range(len(ids)):
         word = ids[place]
         if word >= 0:
             positions[free[word]] = place
             free[word] += 1
-    return positions
 
 
 @kernel
-def _rows(ids, positions, starts, weights, first, last, lengths, columns, values):  # type: ignore[no-untyped-def]
-    """Count rows first..last; returns how many entries were written to `columns` and `values`."""
+def _rows(ids, positions, starts, weights, total, first, last, lengths, columns, values):  # type: ignore[no-untyped-def]
+    """Count rows first..last; returns how many entries were written to `columns` and `values`. ids begin and end with EDGE.
+
+    total (last + 1,): the accumulator, zeros; a bit of `touched` marks each context with a sum, so reading out visits only those,
+    in order. Contexts above the diagonal go to the place row + 1, which is cleared: a branch would be mispredicted half the time.
+    """
     window = len(weights) - 1
-    total = np.zeros((last + _BLOCK) // _BLOCK * _BLOCK, np.uint64)
-    touched = np.zeros(len(total) // _BLOCK, np.uint8)
+    touched = np.zeros((last >> 6) + 1, np.uint64)
+    reach = (2 * window + 15) // 16 * 16
+    end = np.int64(starts[last])
+    one = np.uint64(1)
     n = 0
     for row in range(first, last):
+        above = np.int64(row + 1)
         for k in range(starts[row], starts[row + 1]):
-            place = positions[k]
+            prefetch(ids, max(np.int64(positions[min(k + _AHEAD, end - 1)]) - window, 0), reach)
+            place = np.int64(positions[k])
             for step in range(1, window + 1):
-                if place - step < 0:
-                    break
-                context = ids[place - step]
+                context = np.int64(ids[place - step])
                 if context < 0:
                     break
-                if context <= row:
-                    total[context] += weights[step]
-                    touched[context // _BLOCK] = 1
+                context = context if context < above else above
+                total[context] += weights[step]
+                touched[context >> 6] |= one << np.uint64(context & 63)
             for step in range(1, window + 1):
-                if place + step >= len(ids):
-                    break
-                context = ids[place + step]
+                context = np.int64(ids[place + step])
                 if context < 0:
                     break
-                if context <= row:
-                    total[context] += weights[step]
-                    touched[context // _BLOCK] = 1
+                context = context if context < above else above
+                total[context] += weights[step]
+                touched[context >> 6] |= one << np.uint64(context & 63)
+        total[above] = 0
+        touched[above >> 6] &= ~(one << np.uint64(above & 63))
         before = n
-        for block in range(row // _BLOCK + 1):
-            if touched[block]:
-                touched[block] = 0
-                for context in range(block * _BLOCK, (block + 1) * _BLOCK):
-                    if total[context] > 0:
-                        columns[n] = context
-                        values[n] = total[context]
-                        total[context] = 0
-                        n += 1
+        for block in range((row >> 6) + 1):
+            bits = touched[block]
+            touched[block] = 0
+            while bits:
+                context = (block << 6) + lowest_bit(bits)
+                bits &= bits - one
+                columns[n] = context
+                values[n] = total[context]
+                total[context] = 0
+                n += 1
         lengths[row - first] = n - before
     return n
 
 
-__all__ = ["DISTANCES", "CooccurrenceCounts", "count", "distance_weights"]
+__all__ = ["DISTANCES", "CooccurrenceCounts", "count", "count_stream", "distance_weights"]

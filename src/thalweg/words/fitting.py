@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,17 @@ import numpy as np
 from thalweg.errors import whole_number
 from thalweg.threads import resolve
 from thalweg.version import __version__
-from thalweg.words import als, gauge, objective, reading, svd
+from thalweg.words import adagrad, als, gauge, objective, reading, shared, svd
 from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words.objective import Floats
 from thalweg.words.reading import Progress
+from thalweg.words.settings import Settings
 from thalweg.words.vectors import WordVectors
 
 
 def fit(
     corpus: Any,
     *,
-    dim: int = 128,
     window: int = 10,
     min_count: int = 5,
     max_words: int | None = None,
@@ -27,32 +29,24 @@ def fit(
     unit: str = "line",
     encoding: str = "utf-8",
     distance: str = "harmonic",
-    epochs: int = 5,
-    x_max: float = 100.0,
-    alpha: float = 0.75,
-    rho: float = 1.0,
-    floor: float = -1.0,
-    beta: float = 0.75,
-    ridge: float = 0.0,
-    seed: int = 0,
     threads: int | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> WordVectors:
     """Vectors whose inner product is mutual information, from raw text.
 
     corpus: a path (str or Path), a list of Path objects, "docs:" (docstrings of installed packages), or an iterable of texts or of
     token lists. language: "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut). unit: "line", "paragraph" or "file", which no window crosses. window: tokens to each side. distance: weight of a
-    pair, "harmonic" 1/distance, "uniform", "linear". The constants x_max ... ridge are those of `objective.Settings`.
+    pair, "harmonic" 1/distance, "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
 
-    dim is lowered to n_words - 1 where the vocabulary is smaller. The result depends on `seed`, not on `threads`.
-    Raises InputError or MissingFileError; KeyboardInterrupt leaves nothing behind.
+    The result depends on the seed, not on `threads`. Raises InputError or MissingFileError, TypeError for an unknown option;
+    KeyboardInterrupt leaves nothing behind.
     """
-    dim, window = whole_number("dim", dim, least=1), whole_number("window", window, least=1)
-    min_count, epochs = whole_number("min_count", min_count, least=1), whole_number("epochs", epochs, least=0)
+    settings = Settings().with_(**options)
+    window, min_count = whole_number("window", window, least=1), whole_number("min_count", min_count, least=1)
     max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
-    seed, threads = whole_number("seed", seed, least=0), resolve(threads)
-    settings = objective.Settings(x_max=x_max, alpha=alpha, rho=rho, floor=floor, beta=beta, ridge=ridge)
+    threads = resolve(threads)
     began = time.monotonic()
     tokens = reading.read(
         corpus, language=language, unit=unit, encoding=encoding, min_count=min_count, max_words=max_words, progress=progress
@@ -60,7 +54,7 @@ def fit(
     read_at = time.monotonic()
     counts = count(tokens, window=window, distance=distance, threads=threads, progress=progress)
     counted_at = time.monotonic()
-    vectors = solve(counts, dim=dim, epochs=epochs, settings=settings, seed=seed, threads=threads, progress=progress)
+    vectors = solve(counts, settings, threads=threads, progress=progress)
     done_at = time.monotonic()
     report = tokens.report
     vectors.info |= {
@@ -88,33 +82,79 @@ def fit(
 
 def solve(
     counts: CooccurrenceCounts,
+    settings: Settings | None = None,
     *,
-    dim: int = 128,
-    epochs: int = 5,
-    settings: objective.Settings | None = None,
-    seed: int = 0,
+    start: WordVectors | str | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> WordVectors:
-    """Vectors from counts: the eigenvectors of the positive PMI as a start, then alternating least squares on J."""
-    dim, epochs = whole_number("dim", dim, least=1), whole_number("epochs", epochs, least=0)
-    seed = whole_number("seed", seed, least=0)
-    settings = settings or objective.Settings()
-    dim = min(dim, len(counts.words) - 1)
+    """Vectors from counts: the eigenvectors of the positive PMI as a start, then alternating least squares on J.
+
+    settings, options: a `Settings`, and single values by name that take precedence. start: "svd", "noise", or vectors to begin
+    from, of the same or of other words (those they do not know begin at 0). Raises InputError or TypeError for what cannot be.
+    """
+    if isinstance(start, str):
+        options["start"], start = start, None
+    settings = (settings or Settings()).with_(**options)
+    dim = min(settings.dim, len(counts.words) - 1)
     table = objective.table(counts, settings)
-    word, context = svd.start(table, dim, seed=seed, threads=threads, progress=progress)
-    word, context, path = als.descend(table, word, context, settings, epochs=epochs, threads=threads, progress=progress)
-    word, context, spectrum = gauge.balance(word, context)
+    word, context, path = _solved(table, dim, settings, _rows_of(start, counts.words, dim), threads, progress)
+    spectrum = None
+    if settings.objective != "glove":  # whose biases are not in the product, so that no gauge is its own
+        word, context, spectrum = gauge.balance(word, context)
     info = {
         "dim": dim,
         "window": counts.window,
         "distance": counts.distance,
-        "seed": seed,
-        "solver": "als",
-        "settings": {name: getattr(settings, name) for name in settings.__dataclass_fields__},
+        "seed": settings.seed,
+        "settings": asdict(settings),
         "tokens_kept": counts.total_tokens,
         "stored_pairs": counts.n_stored,
         "energy_parts": [{name: float(np.round(value, 6)) for name, value in parts.items()} for parts in path],
     }
-    energies = [parts["energy"] for parts in path]
-    return WordVectors(counts.words, counts.word_counts, word, context, spectrum, energy_path=energies, info=info)
+    return WordVectors(
+        counts.words, counts.word_counts, word, None if settings.model == "shared" else context, spectrum,
+        energy_path=[parts["energy"] for parts in path], info=info, output=settings.output, power=settings.power,
+    )  # fmt: skip
+
+
+def _solved(
+    table: objective.Table,
+    dim: int,
+    settings: Settings,
+    given: tuple[Floats, Floats] | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> tuple[Floats, Floats, list[dict[str, float]]]:
+    """Word and context vectors, and the path of J, by the solver that the settings name."""
+    shown: dict[str, Any] = {"threads": threads, "progress": progress}
+    if settings.solver == "adagrad":
+        return adagrad.descend(table, dim, settings, given, progress=progress)
+    if given is not None:
+        word, context = given
+    elif settings.start == "svd" or settings.solver == "svd":
+        word, context = svd.start(
+            table, dim, seed=settings.seed, power_steps=settings.power_steps, smooth=settings.smooth or svd.SMOOTH, **shown
+        )
+    else:  # the contexts are noise, the words solve for themselves in the first half sweep
+        noise = np.random.default_rng(settings.seed).standard_normal((len(table.pull), dim), np.float32) / np.float32(dim**0.5)
+        word, context = np.zeros_like(noise), noise
+    if settings.solver == "svd":
+        return word, context, []
+    stops: dict[str, Any] = {"epochs": settings.sweeps, "cg": settings.cg, "tol": settings.tol}
+    if settings.model == "shared":
+        return shared.descend(table, (word + context) * np.float32(0.5), settings, **stops, **shown)
+    return als.descend(table, word, context, settings, **stops, **shown)
+
+
+def _rows_of(start: WordVectors | None, words: list[str], dim: int) -> tuple[Floats, Floats] | None:
+    """The vectors of these words from an older fit, 0 for words that it does not know."""
+    if start is None:
+        return None
+    sides = np.zeros((2, len(words), dim), np.float32)
+    width = min(dim, start.dim)
+    known = [(row, start.index[word]) for row, word in enumerate(words) if word in start.index]
+    rows, places = (np.array(column, np.int64) for column in zip(*known, strict=True)) if known else (np.zeros(0, np.int64),) * 2
+    sides[0, rows, :width], sides[1, rows, :width] = start.word[places, :width], start.context[places, :width]
+    return sides[0], sides[1]

@@ -17,47 +17,23 @@ O(V d^2) (Gram matrices).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from thalweg import simd
 from thalweg.errors import InputError
 from thalweg.jit import kernel
 from thalweg.threads import blocks, run_tasks
 from thalweg.words.counts import CooccurrenceCounts
+from thalweg.words.settings import Settings
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 BLOCK = 4096  # rows of a partial Gram matrix: fixed, so that sums have the same bits for any number of threads
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The constants of J. Defaults: weights as in the source, all-pairs term as measured in bench/README.md."""
-
-    x_max: float = 100.0
-    alpha: float = 0.75
-    truncate: bool = True
-    rho: float = 1.0
-    floor: float = -1.0
-    beta: float = 0.75
-    ridge: float = 0.0
-
-    def __post_init__(self) -> None:
-        positive = {"x_max": self.x_max}
-        not_negative = {"alpha": self.alpha, "rho": self.rho, "beta": self.beta, "ridge": self.ridge}
-        for name, value in {**positive, **not_negative, "floor": self.floor}.items():
-            if not math.isfinite(value) or (name in positive and value <= 0) or (name in not_negative and value < 0):
-                kind = (
-                    "a positive number"
-                    if name in positive
-                    else "a number, 0 or more"
-                    if name in not_negative
-                    else "a finite number"
-                )
-                msg = f"{name}={value!r} is not {kind}"
-                raise InputError(msg)
+LARGE = 4 << 20  # bytes of vectors that are read as halves: rounding of 1 in 2000 against nearly half of the time
 
 
 @dataclass(frozen=True)
@@ -65,7 +41,8 @@ class Table:
     """The full symmetric table without its diagonal, ready for a solver.
 
     indptr (n_words + 1,) int64, columns (nnz,) int32, weights and targets (nnz,) float32: w and t of J; pull (n_words,): p.
-    to_log (n_words,), log_base: ln X_ij = t_ij + to_log_i + to_log_j + log_base.
+    to_log (n_words,), log_base: ln X_ij = t_ij + to_log_i + to_log_j + log_base. row_sums (n_words,): sum_{j != i} X_ij.
+    tilt (n_words,): with a smoothed context marginal the target of word i and context j is t_ij + tilt_i - tilt_j; empty without.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -76,60 +53,78 @@ class Table:
     to_log: Doubles
     log_base: float
     row_sums: Doubles
+    tilt: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 def table(counts: CooccurrenceCounts, settings: Settings) -> Table:
     """The weights and targets of J from counts. Raises InputError if no two different words ever met."""
-    n_pairs = counts.total_pairs
+    kept = np.ones(len(counts.words))  # the share of a word's occurrences that subsampling leaves
+    if settings.subsample is not None:
+        kept = np.minimum(1, np.sqrt(settings.subsample * counts.total_tokens / counts.word_counts))
+    lengths, row_sums = np.zeros(len(kept), np.int64), np.zeros(len(kept))
+    _measure(counts.indptr, counts.indices, counts.values, 1 / counts.scale, kept, lengths, row_sums)
+    n_pairs = float(row_sums.sum())
     if n_pairs == 0:
         msg = "no two different words stand within a window of each other: give longer texts, a larger window, or unit='file'"
         raise InputError(msg)
-    log_share = np.log(counts.word_counts / counts.total_tokens)  # ln c_i/T
-    indptr = np.zeros(len(counts.words) + 1, np.int64)
-    np.cumsum(_full_lengths(counts.indptr, counts.indices), out=indptr[1:])
+    tokens = counts.word_counts * kept
+    log_share = np.log(tokens / tokens.sum())  # ln c_i/T
+    marginal = log_share if settings.marginals == "tokens" else np.log(np.maximum(row_sums, np.finfo(float).tiny) / n_pairs)
+    context, tilt = marginal, np.zeros(0, np.float32)
+    if settings.smooth is not None:
+        context = settings.smooth * marginal - np.log(np.sum(np.exp(settings.smooth * marginal)))
+        tilt = ((context - marginal) / 2).astype(np.float32) if settings.model == "two-sided" else tilt
+    to_log, log_base = (marginal + context) / 2, math.log(n_pairs) + settings.shift
+    indptr = np.zeros(len(kept) + 1, np.int64)
+    np.cumsum(lengths, out=indptr[1:])
     columns = np.empty(indptr[-1], np.int32)
     weights, targets = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.float32)
-    row_sums = np.zeros(len(counts.words))
     _fill(
-        counts.indptr, counts.indices, counts.values, 1 / counts.scale, log_share, math.log(n_pairs),
-        settings.x_max, settings.alpha, settings.truncate, indptr[:-1].copy(), columns, weights, targets, row_sums,
+        counts.indptr, counts.indices, counts.values, 1 / counts.scale, np.log(kept), to_log, log_base,
+        math.log(settings.x_max), settings.alpha, settings.truncate, indptr[:-1].copy(), columns, weights, targets,
     )  # fmt: skip
     pull = (np.exp(log_share) * math.sqrt(n_pairs / settings.x_max)) ** settings.beta
-    return Table(indptr, columns, weights, targets, pull.astype(np.float32), log_share, math.log(n_pairs), row_sums)
+    return Table(indptr, columns, weights, targets, pull.astype(np.float32), to_log, log_base, row_sums, tilt)
 
 
 @kernel
-def _full_lengths(indptr, indices):  # type: ignore[no-untyped-def]
-    """Entries of each row of the full table, the diagonal left out."""
-    lengths = np.zeros(len(indptr) - 1, np.int64)
+def _measure(indptr, indices, values, unit, kept, lengths, row_sums):  # type: ignore[no-untyped-def]
+    """Entries of each row of the full table without its diagonal, and their sum."""
     for row in range(len(indptr) - 1):
         for e in range(indptr[row], indptr[row + 1]):
-            if indices[e] != row:
+            column = np.int64(indices[e])
+            if column != row:
+                x = values[e] * unit * kept[row] * kept[column]
                 lengths[row] += 1
-                lengths[indices[e]] += 1
-    return lengths
+                lengths[column] += 1
+                row_sums[row] += x
+                row_sums[column] += x
 
 
 @kernel
-def _fill(indptr, indices, values, unit, log_share, log_pairs, x_max, alpha, truncate, free, columns, weights, targets, row_sums):  # type: ignore[no-untyped-def]
+def _fill(indptr, indices, values, unit, log_kept, to_log, log_base, log_full, alpha, truncate, free, columns, weights, targets):  # type: ignore[no-untyped-def]
     """Write both orders of every pair. Rows are visited in rising order, so the columns of every row come out sorted."""
     for row in range(len(indptr) - 1):
         for e in range(indptr[row], indptr[row + 1]):
             column = np.int64(indices[e])
             if column == row:
                 continue
-            x = values[e] * unit
-            weight = (x / x_max) ** alpha
+            log_x = np.log(values[e] * unit) + log_kept[row] + log_kept[column]
+            weight = np.exp(alpha * (log_x - log_full))  # (x / x_max)^alpha
             if truncate and weight > 1:
                 weight = 1.0
-            target = np.log(x) - log_pairs - log_share[row] - log_share[column]
-            row_sums[row] += x
-            row_sums[column] += x
+            target = log_x - log_base - to_log[row] - to_log[column]
             for a, b in ((row, column), (column, row)):
                 columns[free[a]] = b
                 weights[free[a]] = weight
                 targets[free[a]] = target
                 free[a] += 1
+
+
+def for_reading(vectors: Floats) -> npt.NDArray[Any]:
+    """Vectors, flat, as a kernel reads them at random: as halves where they are so many that they do not stay in a core's cache."""
+    small = simd.halves(vectors) if vectors.nbytes > LARGE else None
+    return np.ascontiguousarray(vectors).ravel() if small is None else small
 
 
 def gram(rows: Floats, pull: Floats, threads: int | None) -> tuple[Doubles, Doubles]:
@@ -149,4 +144,7 @@ def all_pairs_energy(word: tuple[Doubles, Doubles], context: tuple[Doubles, Doub
     total = float(pull.sum(dtype=np.float64))
     floor = settings.floor
     products = float((word[0] * context[0]).sum() - 2 * floor * (word[1] @ context[1]))
-    return settings.rho / 2 * (products + floor * floor * total * total)  # not floor**2, which Python refuses where it overflows
+    return settings.pull / 2 * (products + floor * floor * total * total)  # not floor**2, which Python refuses where it overflows
+
+
+__all__ = ["BLOCK", "Doubles", "Floats", "Settings", "Table", "all_pairs_energy", "for_reading", "gram", "table"]

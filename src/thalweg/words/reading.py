@@ -271,7 +271,8 @@ def _names_a_source(text: str) -> bool:
 
 def _with_vocabulary(scanner: Scanner, min_count: int, max_words: int | None, report: corpora.Report) -> Tokens:
     stream = scanner.ids()
-    counts = np.bincount(stream[stream >= 0], minlength=scanner.n_words)
+    counts = np.zeros(scanner.n_words, np.int64)
+    _tally(stream, counts)
     kept = [(-int(counts[k]), scanner.word(int(k))) for k in np.flatnonzero(counts >= min_count)]
     order = sorted(range(len(kept)), key=kept.__getitem__)[:max_words]
     numbers = np.flatnonzero(counts >= min_count)[order]
@@ -285,10 +286,17 @@ def _with_vocabulary(scanner: Scanner, min_count: int, max_words: int | None, re
     renumbered = np.full(scanner.n_words + 1, -2, np.int32)  # the last place is read for EDGE = -1
     renumbered[numbers] = np.arange(len(numbers), dtype=np.int32)
     renumbered[EDGE] = EDGE
-    ids = stream.copy()
-    n = _renumber(ids, renumbered)
+    n = _renumber(stream, renumbered)  # in place: the scanner is not needed any more
     words = [kept[k][1].decode("utf-8", "replace") for k in order]
-    return Tokens(words, counts[numbers].astype(np.int64), ids[:n].copy(), int(counts.sum()), report)
+    return Tokens(words, counts[numbers], stream[:n].copy(), int(counts.sum()), report)
+
+
+@kernel
+def _tally(stream, counts):  # type: ignore[no-untyped-def]
+    """How often each number occurs in a stream; negative ones are not counted."""
+    for k in range(len(stream)):
+        if stream[k] >= 0:
+            counts[stream[k]] += 1
 
 
 @kernel

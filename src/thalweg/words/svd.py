@@ -12,13 +12,14 @@ eigenpairs (E, L):  u = E |L|^(1/2),  k = u sign(L).
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 
 from thalweg.jit import kernel
 from thalweg.simd import axpy, padded, prefetch
 from thalweg.threads import blocks, one_blas_thread, run_tasks
-from thalweg.words.objective import BLOCK, Doubles, Floats, Table, gram
+from thalweg.words.objective import BLOCK, Doubles, Floats, Table, for_reading, gram
 from thalweg.words.reading import Progress
 
 SMOOTH = 0.75
@@ -33,13 +34,14 @@ def start(
     *,
     seed: int = 0,
     power_steps: int = POWER_STEPS,
+    smooth: float = SMOOTH,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[Floats, Floats]:
     """Word and context vectors from the eigenvectors of the positive PMI.   two (n_words, dim)"""
     n_words = len(table.pull)
     width = padded(min(n_words, dim + OVERSAMPLE))
-    offsets, base = _smoothed_offsets(table)
+    offsets, base = _smoothed_offsets(table, smooth)
     steps = power_steps + 2
     basis = np.random.default_rng(seed).standard_normal((n_words, width), np.float32)
     for k in range(steps):
@@ -61,17 +63,20 @@ def start(
     return word, context
 
 
-def _smoothed_offsets(table: Table) -> tuple[Doubles, float]:
+def _smoothed_offsets(table: Table, smooth: float) -> tuple[Doubles, float]:
     """s_ij = max(0, t_ij + offsets_i + offsets_j + base)."""
     sums = np.maximum(table.row_sums, np.finfo(float).tiny)  # a word without any pair has no entry to apply it to
     log_sums = np.log(sums)
-    offsets = table.to_log - (1 + SMOOTH) / 2 * log_sums
-    return offsets, table.log_base + float(np.log(np.sum(sums**SMOOTH)))
+    offsets = table.to_log - (1 + smooth) / 2 * log_sums
+    return offsets, table.log_base + float(np.log(np.sum(sums**smooth)))
 
 
 def _times(table: Table, offsets: Doubles, base: float, basis: Floats, threads: int | None) -> Floats:
     product = np.empty_like(basis)
-    args = (table.indptr, table.columns, table.targets, offsets, base, np.ascontiguousarray(basis).ravel(), basis.shape[1])
+    scale = np.float32(
+        2.0 ** round(math.log2(len(basis)) / 2)
+    )  # orthonormal columns have entries near 1/sqrt(n_words), small for halves
+    args = (table.indptr, table.columns, table.targets, offsets, base, for_reading(basis * scale), 1 / scale, basis.shape[1])
     run_tasks(lambda first, last: _multiply(first, last, *args, product), row_tasks(table.indptr), threads)
     return product
 
@@ -84,8 +89,8 @@ def row_tasks(indptr: np.ndarray[tuple[int], np.dtype[np.int64]], entries: int =
 
 
 @kernel(fastmath=True)
-def _multiply(first, last, indptr, columns, targets, offsets, base, basis, width, product):  # type: ignore[no-untyped-def]
-    """Rows first..last of S times basis."""
+def _multiply(first, last, indptr, columns, targets, offsets, base, basis, unscale, width, product):  # type: ignore[no-untyped-def]
+    """Rows first..last of S times basis, times unscale."""
     total = np.zeros(width, np.float32)
     n_entries = indptr[-1]
     for row in range(first, last):
@@ -96,7 +101,8 @@ def _multiply(first, last, indptr, columns, targets, offsets, base, basis, width
             value = np.float32(targets[e] + offsets[row] + offsets[column] + base)
             if value > 0:
                 axpy(value, basis, column * width, total, width)
-        product[row] = total
+        for k in range(width):
+            product[row, k] = total[k] * unscale
 
 
 def _eigh(matrix: Doubles) -> tuple[Doubles, Doubles]:

@@ -162,6 +162,13 @@ def _scan(text, table, newlines_end, state, word, slots, arena, starts, ids):  #
             newlines = 0
             if length <= MAX_WORD_BYTES:  # `word` has room for one character more; a longer word is only marked as too long
                 length = _append(letter, word, length)
+            while i < len(text) and length <= MAX_WORD_BYTES:  # most letters are ASCII behind ASCII
+                byte = np.int64(text[i])
+                if byte >= 0x80 or not 0 < table[byte] < 0x80:
+                    break
+                word[length] = table[byte]
+                length += 1
+                i += 1
             continue
         if length > 0:
             if length > MAX_WORD_BYTES:

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ import numpy.typing as npt
 from thalweg.errors import ExpressionError, InputError, UnknownWordError, near_misses, quoted, visible
 from thalweg.words import spelling
 from thalweg.words.expression import parse
+
+if TYPE_CHECKING:
+    from thalweg.words.evaluation import AnalogySet, Evaluation, PairSet
 
 OUTPUTS = ("sum", "concat", "word")
 METHODS = ("add", "mul")
@@ -299,6 +302,24 @@ class WordVectors:
         msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
         raise UnknownWordError(msg, near)
 
+    def evaluate(
+        self,
+        analogies: Sequence[str | Path | AnalogySet] = (),
+        pairs: Sequence[str | Path | PairSet] = (),
+        *,
+        against: WordVectors | None = None,
+        restrict: int | None = None,
+        output: str | None = None,
+        method: str | None = None,
+        threads: int | None = None,
+    ) -> Evaluation:
+        """Scores on analogy files and on pairs with human scores, alone or beside other vectors: `thalweg.words.evaluation`."""
+        from thalweg.words import evaluation
+
+        return evaluation.evaluate(
+            self, analogies, pairs, against=against, restrict=restrict, output=output, method=method, threads=threads
+        )
+
     # files
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
@@ -319,6 +340,61 @@ class WordVectors:
         from thalweg.words import storage
 
         return storage.load(Path(path), verify)
+
+    @classmethod
+    def read(
+        cls, path: str | Path, format: str | None = None, *, allow_nonfinite: bool = False, tensor: str | None = None
+    ) -> WordVectors:
+        """Another program's vectors: "word2vec", "word2vec-bin", "glove", "npz" or "safetensors"; None looks at the content.
+
+        allow_nonfinite: leave out words whose vectors are not finite; tensor: its name in safetensors. There are no counts.
+        Raises MissingFileError, InputError, or DamagedFileError for a file that does not hold what it promises.
+        """
+        from thalweg.words import formats
+
+        return formats.read(path, format, allow_nonfinite=allow_nonfinite, tensor=tensor)
+
+    def export(self, path: str | Path, format: str | None = None, output: str | None = None, *, overwrite: bool = False) -> None:
+        """Write one of these formats, None: the one that the name's suffix says. The numbers keep every bit.
+
+        Raises OutputExistsError, StorageError, or InputError for what a format cannot hold; then nothing changed.
+        """
+        from thalweg.words import formats
+
+        formats.write(self, path, format, output, overwrite=overwrite)
+
+    # gensim's habits
+
+    def to_gensim(self, output: str | None = None) -> Any:
+        """A `gensim.models.KeyedVectors` with the same words, vectors and counts. Raises MissingExtraError without gensim."""
+        from thalweg.words.formats import gensim
+
+        return gensim.to_gensim(self, output)
+
+    @classmethod
+    def from_gensim(cls, keyed: Any) -> WordVectors:
+        """The vectors of a KeyedVectors, or of a model that has one as `wv`. Raises InputError for anything else."""
+        from thalweg.words.formats import gensim
+
+        return cls(**gensim.from_gensim(keyed))
+
+    def most_similar(self, positive: Any = None, negative: Any = None, topn: int = 10, restrict_vocab: int | None = None) -> Ranked:
+        """The words nearest to the mean of unit vectors, those of `negative` with a minus, as gensim has it."""
+        from thalweg.words.formats import gensim
+
+        return gensim.most_similar(self, positive, negative, topn, restrict_vocab)
+
+    @property
+    def key_to_index(self) -> dict[str, int]:
+        return self.index
+
+    @property
+    def index_to_key(self) -> list[str]:
+        return self.words
+
+    def get_vector(self, word: str, norm: bool = False) -> npt.NDArray[np.float32]:
+        """The output vector of a word, with `norm` of length 1.   (dim,)"""
+        return np.asarray(self.unit()[self.place(word)]) if norm else self[word]
 
     # displays
 

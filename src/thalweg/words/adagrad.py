@@ -1,0 +1,88 @@
+"""The source's solver, kept for fidelity: AdaGrad over the records of the table, one at a time, in float64.
+
+    error = <u_i, k_j> - t_ij                    (glove: + b_i + c_j - ln X_ij, the biases being free)
+    g     = w_ij error k_j  for u_i,   w_ij error u_i  for k_j, both from the old values
+    G    <- G + g^2,   then   v <- v - lr g / sqrt(G + 1e-8),   G = 1 at the start
+
+as the source's program does it (Su Jianlin 2017, simpler_glove; the essay's formula (23) lacks the root and uses the old G).
+GloVe's own program multiplies the error by lr before it is squared into G. Records are both orders of every pair, in an order shuffled once
+by the seed; vectors start uniform in +-1/(2 dim). It runs on one thread: the result does not depend on `threads`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from thalweg.errors import InputError
+from thalweg.jit import kernel
+from thalweg.words.objective import Floats, Table
+from thalweg.words.reading import Progress
+from thalweg.words.settings import Settings
+
+
+def descend(
+    table: Table, dim: int, settings: Settings, given: tuple[Floats, Floats] | None = None, *, progress: Progress | None = None
+) -> tuple[Floats, Floats, list[dict[str, float]]]:
+    """Word and context vectors (the same for the shared model), and J before the first and after every pass.
+
+    given: vectors to start from. Raises InputError if J is not finite.
+    """
+    rng = np.random.default_rng(settings.seed)
+    n_words, n = len(table.pull), len(table.columns)
+    rows = np.repeat(np.arange(n_words, dtype=np.int32), np.diff(table.indptr))
+    order = rng.permutation(n).astype(np.int32 if n < 1 << 31 else np.int64)
+    word = np.zeros((n_words, dim + 1))  # the last column is the bias
+    context = word if settings.model == "shared" else np.zeros_like(word)
+    for k, side in enumerate((word,) if settings.model == "shared" else (word, context)):
+        side[:, :dim] = (rng.random((n_words, dim)) - 0.5) / dim if given is None else given[k]
+    squares = np.ones_like(word)
+    context_squares = squares if settings.model == "shared" else np.ones_like(word)
+    glove = settings.objective == "glove"
+    to_target = table.to_log if glove else np.zeros(n_words)  # ln X_ij, or t_ij
+    base = table.log_base if glove else 0.0
+    entries = order, rows, table.columns, table.weights, table.targets, table.tilt, to_target, base
+    state = word, context, squares, context_squares
+    path: list[dict[str, float]] = []
+    for epoch in range(settings.sweeps + 1):
+        energy = _pass(*entries, *state, 0.0, glove)
+        if not np.isfinite(energy):
+            msg = f"the energy is not finite after {epoch} passes: lower lr ({settings.lr:g})"
+            raise InputError(msg)
+        path.append({"energy": energy, "seen": energy, "all_pairs": 0.0, "ridge": 0.0})
+        if progress is not None:
+            progress(epoch, settings.sweeps, phase="solving", unit="passes", energy=energy)
+        if epoch < settings.sweeps:
+            _pass(*entries, *state, settings.lr, glove)
+    return word[:, :dim].astype(np.float32), context[:, :dim].astype(np.float32), path
+
+
+@kernel
+def _pass(order, rows, columns, weights, targets, tilt, to_target, base, word, context, squares, context_squares, lr, biased):  # type: ignore[no-untyped-def]
+    """One pass over the records; returns sum 1/2 w error^2, each error before its update. With lr 0 nothing is changed."""
+    dim = word.shape[1] - 1
+    total = 0.0
+    for n in range(len(order)):
+        e = order[n]
+        i, j = np.int64(rows[e]), np.int64(columns[e])
+        error = -(targets[e] + to_target[i] + to_target[j] + base)
+        if len(tilt) > 0:
+            error -= tilt[i] - tilt[j]
+        for k in range(dim):
+            error += word[i, k] * context[j, k]
+        if biased:
+            error += word[i, dim] + context[j, dim]
+        pushed = weights[e] * error
+        total += 0.5 * pushed * error
+        if lr > 0:
+            for k in range(dim):
+                g_word, g_context = pushed * context[j, k], pushed * word[i, k]
+                squares[i, k] += g_word * g_word
+                context_squares[j, k] += g_context * g_context
+                word[i, k] -= lr * g_word / np.sqrt(squares[i, k] + 1e-8)
+                context[j, k] -= lr * g_context / np.sqrt(context_squares[j, k] + 1e-8)
+            if biased:
+                squares[i, dim] += pushed * pushed
+                context_squares[j, dim] += pushed * pushed
+                word[i, dim] -= lr * pushed / np.sqrt(squares[i, dim] + 1e-8)
+                context[j, dim] -= lr * pushed / np.sqrt(context_squares[j, dim] + 1e-8)
+    return total
