@@ -31,7 +31,7 @@ bench:  ## the benchmarks of bench/README.md (peers are installed into .venv; ab
 	@$(BIN)/python bench/words/counting.py
 	@$(BIN)/python bench/words/solving.py
 
-fuzz:  ## the property tests with 50 times the examples, new ones each time
+fuzz:  ## the property tests with 50 times the examples, new ones each time (THALWEG_FUZZ_SECONDS=600: readers longer)
 	@$(SETUP) test
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -n 2 -m "not browser" --timeout 3600 tests
 

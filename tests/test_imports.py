@@ -48,7 +48,7 @@ def test_importing_thalweg_loads_two_modules():
 def test_every_public_name_is_there_and_explained(face):
     """A dataclass without a docstring gets its signature as one, which explains nothing."""
     module = importlib.import_module(face)
-    assert sorted(module.__all__, key=str.casefold) == sorted(set(module.__all__), key=str.casefold)
+    assert len(module.__all__) == len(set(module.__all__))
     for name in module.__all__:
         value = getattr(module, name)
         if inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value):

@@ -1,13 +1,13 @@
 """How long does the evaluation of 19,544 analogies take?
 
-Question: seconds for Google's analogies (Mikolov et al. 2013) on the same vectors, all words candidates: file to accuracy per section.
-Ours answers by 3CosAdd (which is all that gensim does), and by both methods in one pass. Peer: gensim's
-KeyedVectors.evaluate_word_analogies (pip install gensim), one matrix-vector product and one partial sort a question.
+Question: seconds for Google's analogies (Mikolov et al. 2013) on the same vectors, all words being candidates, from the file to
+the accuracy of each section. Ours answers by 3CosAdd (which is all that gensim does), and by both methods in one pass.
+Peer: gensim's KeyedVectors.evaluate_word_analogies (pip install gensim), one product and one partial sort a question.
 Both must find the same questions right; differences are counted and printed (gensim's scores are float32).
 Data: $THALWEG_DATA/eval/en/google-analogies.txt and vectors of 80,000 words: an .npz of `words` and `vectors`, a directory of ours,
 or without one random vectors in which every question has a fair chance.
 Interleaved, medians and quartiles of ROUNDS rounds, compiled kernels warm. Threads: all, for BLAS too.
-Command: THALWEG_DATA=... python bench/words/evaluating.py [VECTORS] [--rounds 3]          (about 5 minutes a round, gensim's)
+Command: THALWEG_DATA=... python bench/words/evaluating.py [VECTORS] [--rounds 3]          (3 to 5 minutes a round, gensim's)
 """
 
 import argparse
@@ -97,7 +97,7 @@ def main() -> None:
             times[name].append(time.perf_counter() - began)
     result = answers["thalweg, add"].analogies[0]
     print(f"{len(plain):,} words, {plain.dim} dimensions, {result.total.covered:,} of {result.total.asked:,} questions covered,")
-    print(f"{result.total.right:,} right by 3CosAdd; {available()} threads, {given.rounds} rounds, {platform.processor()}")
+    print(f"{result.total.right:,} right by 3CosAdd; {available()} threads, {given.rounds} rounds, {platform.machine()}")
     if "gensim, add" in answers:
         theirs = answers["gensim, add"][1][-1]["correct"]
         mine = right(result, evaluation.read_analogies(QUESTIONS))

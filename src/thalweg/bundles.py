@@ -15,7 +15,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -51,13 +51,33 @@ class BundleWriter:
         import numpy as np
 
         little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-        with self._file(name, dtype=str(little.dtype), shape=list(little.shape)) as out:
+        with self._file(name, {"dtype": str(little.dtype), "shape": list(little.shape)}) as out:
             np.lib.format.write_array_header_1_0(cast("Any", out), np.lib.format.header_data_from_array_1_0(little))
             out.write(memoryview(cast("Any", little)).cast("B") if little.size else b"")
 
+    @contextlib.contextmanager
+    def growing(self, name: str, dtype: npt.DTypeLike) -> Iterator[Callable[[npt.NDArray[Any]], None]]:
+        """A one-dimensional `.npy` file whose length is known at the end: a function that appends arrays to it."""
+        import numpy as np
+
+        little = np.dtype(dtype).newbyteorder("<")
+        facts: dict[str, object] = {"dtype": str(little)}
+        n = 0
+        with self._file(name, facts) as out:
+            out.write(_npy_header(little, 0))
+
+            def append(part: npt.NDArray[Any]) -> None:
+                nonlocal n
+                out.write(memoryview(cast("Any", np.ascontiguousarray(part, little))).cast("B") if len(part) else b"")
+                n += len(part)
+
+            yield append
+            out.rewrite_start(_npy_header(little, n))  # as long as the first: NumPy leaves room for the number
+            facts["shape"] = [n]
+
     def json(self, name: str, value: object) -> None:
         """Write a JSON file."""
-        with self._file(name) as out:
+        with self._file(name, {}) as out:
             out.write(json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace"))
 
     def tensors(self, name: str, tensors: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -66,16 +86,26 @@ class BundleWriter:
         from safetensors.numpy import save
 
         tensors = {key: np.ascontiguousarray(value, value.dtype.newbyteorder("<")) for key, value in tensors.items()}
-        with self._file(name, tensors={key: list(value.shape) for key, value in tensors.items()}) as out:
+        with self._file(name, {"tensors": {key: list(value.shape) for key, value in tensors.items()}}) as out:
             out.write(save(tensors))
 
     @contextlib.contextmanager
-    def _file(self, name: str, **facts: object) -> Iterator[Writer]:
+    def _file(self, name: str, facts: dict[str, object]) -> Iterator[Writer]:
         target = self.path / _free_name(self.path, name)
         self.begun.append(target)
         with atomic(target) as out:
             yield out
         self.manifest["files"][name] = {"path": target.name, "bytes": out.bytes, "sha256": out.sha256, **facts}
+
+
+def _npy_header(dtype: np.dtype[Any], n: int) -> bytes:
+    import io
+
+    import numpy as np
+
+    out = io.BytesIO()
+    np.lib.format.write_array_header_1_0(out, {"descr": dtype.str, "fortran_order": False, "shape": (n,)})
+    return out.getvalue()
 
 
 def _generations(folder: Path, name: str) -> list[Path]:
@@ -132,7 +162,8 @@ def _sweep(path: Path, manifest: dict[str, Any]) -> None:
             if file.name not in stored:
                 files.remove(file)
     for scratch in path.glob(f"{SCRATCH}*"):
-        files.remove(scratch)
+        if scratch.name != files.LOCK:
+            files.remove(scratch)
 
 
 def _take_plain_names(path: Path, manifest: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 64 << 20  # bytes
 SCRATCH = ".thalweg-"  # prefix of files under way; swept by the next write
+LOCK = ".thalweg-lock"  # held by the process that writes a directory
 
 
 # The four steps of a write that the operating system can refuse, as functions so that tests can make the k-th of them fail.
@@ -111,6 +112,15 @@ class Writer:
         self.bytes += len(data)
         return len(data)
 
+    def rewrite_start(self, data: bytes) -> None:
+        """Replace the first bytes (a header that is known at the end only); the hash is made anew from the whole file."""
+        self._stream.seek(0)
+        _write(self._stream, data)
+        self._stream.seek(0, os.SEEK_END)
+        self._stream.flush()
+        with Path(self._stream.name).open("rb") as whole:
+            self._hash = hashlib.file_digest(whole, "sha256")
+
     @property
     def sha256(self) -> str:
         return self._hash.hexdigest()
@@ -169,6 +179,9 @@ def check_output(path: Path, overwrite: bool = False) -> None:
         what = f"a {MANIFEST} that is damaged or another program's" if MANIFEST in content else foreign
         msg = f"{path} is not empty and holds {what}: choose another directory"
         raise OutputExistsError(msg)
+    if content and not overwrite and manifest_of(path).get("complete") is False:
+        msg = f"{path} holds interrupted work: continue it with --resume (resume=True), or begin again with --overwrite"
+        raise OutputExistsError(msg)
     if content and not overwrite:
         msg = f"{path} is not empty: choose another directory, or replace what is there with --overwrite (overwrite=True)"
         raise OutputExistsError(msg)
@@ -200,6 +213,66 @@ def write_pages(path: Path, kind: str, version: int, pages: Mapping[str, str], o
     for name, text in pages.items():
         write_text(path / name, text)
     write_manifest(path, {"format": kind, "version": version, "thalweg": __version__, "pages": sorted(pages)})
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold a directory for one writer at a time; a lock dies with its process, also by kill -9.
+
+    Raises OutputExistsError if another process holds it. The directory is made, and removed again if nothing came into it.
+    """
+    made = [path for path in (folder, *folder.absolute().parents) if not path.exists()]  # deepest first
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    file = folder / LOCK
+    with storage_errors(file):
+        stream = _locked(file)
+    try:
+        stream.truncate(0)
+        stream.write(str(os.getpid()))
+        stream.flush()
+        yield
+    finally:
+        remove(file)
+        stream.close()
+        for path in made:
+            with contextlib.suppress(OSError):  # it holds something
+                path.rmdir()
+
+
+def _locked(file: Path) -> IO[str]:
+    import fcntl
+
+    while True:
+        stream = file.open("a+")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            stream.seek(0)
+            holder = stream.read().strip() or "unknown"
+            msg = f"{file.parent} is being written by another thalweg (process {holder}): wait for its end"
+            raise OutputExistsError(msg) from None
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_ino == os.fstat(stream.fileno()).st_ino:
+                return stream
+        stream.close()  # its holder removed it between our opening and our locking
+
+
+def claim(path: Path, kind: str, version: int) -> None:
+    """Mark a directory as ours before anything of worth is in it, so that after kill -9 it can be told from a stranger's."""
+    if not (path / MANIFEST).exists():
+        write_manifest(path, {"format": kind, "version": version, "complete": False})
+
+
+def unclaim(path: Path) -> None:
+    """Take the mark of `claim` away again if nothing came of it; a directory with something in it stays marked."""
+    for part in list(path.iterdir()) if path.is_dir() else []:
+        with contextlib.suppress(OSError):  # not a directory, or not empty
+            part.rmdir()
+    with contextlib.suppress(OSError):
+        rest = {part.name for part in path.iterdir() if part.name != LOCK}
+        if rest == {MANIFEST} and manifest_of(path).get("complete") is False:
+            remove(path / MANIFEST)
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def padded(n: int) -> int:
 
 
 def halves(array: Any) -> Any:
-    """A flat copy in 16-bit floats, as the uint16 that numba can pass; None where a number does not fit (65504) or none are fast."""
+    """A flat copy in 16-bit floats, as the uint16 that numba can pass; None where one does not fit (65504) or none are fast."""
     import numpy as np
 
     if not _half_conversion():

@@ -31,7 +31,11 @@ def vectors(seed: int) -> WordVectors:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
+    return (
+        {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name != files.LOCK}
+        if folder.exists()
+        else {}
+    )
 
 
 class Fault:
@@ -216,23 +220,36 @@ def test_a_full_disk_is_one_line_and_status_1(tmp_path: Path, monkeypatch: pytes
     assert not (tmp_path / "vec").exists()
 
 
-@pytest.mark.usefixtures("corpus")
-@pytest.mark.parametrize("phase", ["reading", "counting", "starting", "solving"])
-def test_ctrl_c_in_any_phase_ends_with_130_and_nothing_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+def interrupted_in(phase: str) -> Callable[..., None]:
     def interrupt(self: object, done: float, total: float | None, **numbers: object) -> None:
         if numbers["phase"] == phase:
             raise KeyboardInterrupt
 
+    return interrupt
+
+
+@pytest.mark.usefixtures("corpus")
+@pytest.mark.parametrize("phase", ["reading", "counting", "starting", "solving"])
+def test_ctrl_c_in_any_phase_ends_with_130_and_can_be_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    """What was there stays what it was; before anything is counted there is nothing to keep, after that the counts are."""
     vectors(1).save(tmp_path / "old")
     before = content(tmp_path / "old")
-    monkeypatch.setattr(console._Lines, "__call__", interrupt)
-    for out, args in ((tmp_path / "vec", []), (tmp_path / "old", ["--overwrite"])):
-        result = fit(out, *args)
-        assert (result.exit_code, result.stdout) == (130, "")
-        assert result.stderr.splitlines()[-2:] == [f"Nothing was written to {out}.", "Interrupted."]
-        assert "Traceback" not in result.stderr
-    assert not (tmp_path / "vec").exists()
+    assert fit(tmp_path / "whole").exit_code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(console._Lines, "__call__", interrupted_in(phase))
+        for out, args in ((tmp_path / "vec", []), (tmp_path / "old", ["--overwrite"])):
+            result = fit(out, *args)
+            assert (result.exit_code, result.stdout) == (130, "")
+            note = f"Nothing was written to {out}."
+            if phase in ("starting", "solving"):
+                note = f"What is done is kept in {out}: continue with the same command and --resume."
+            assert result.stderr.splitlines()[-2:] == [note, "Interrupted."]
+            assert "Traceback" not in result.stderr
+    assert (tmp_path / "vec").exists() == (phase in ("starting", "solving"))
     assert content(tmp_path / "old") == before
+    for name in ("vec", "old"):
+        assert fit(tmp_path / name, "--resume").exit_code == 0
+        assert content(tmp_path / name)["vectors.safetensors"] == content(tmp_path / "whole")["vectors.safetensors"]
 
 
 @pytest.mark.usefixtures("corpus")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import InputError
-from thalweg.words import counts
-from thalweg.words.counts import CooccurrenceCounts, count, distance_weights
+from thalweg.words import accumulate
+from thalweg.words.counts import DISTANCES, CooccurrenceCounts, count, distance_weights
 from thalweg.words.reading import Tokens, read
 
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6
@@ -78,7 +78,7 @@ def test_one_word_over_and_over() -> None:
 # By the definition
 
 
-@given(TOKEN_LISTS, st.integers(1, 20), st.sampled_from(counts.DISTANCES))
+@given(TOKEN_LISTS, st.integers(1, 20), st.sampled_from(DISTANCES))
 def test_counts_are_those_of_two_nested_loops(lists: list[list[str]], window: int, distance: str) -> None:
     tokens = read(lists, min_count=1)
     found = count(tokens, window=window, distance=distance)
@@ -140,7 +140,7 @@ def test_bytes_depend_neither_on_threads_nor_on_tasks(
     zipf: Tokens, task: int, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = count(zipf, threads=1)
-    monkeypatch.setattr(counts, "_TASK", task)
+    monkeypatch.setattr(accumulate, "_TASK", task)
     found = count(zipf, threads=threads)
     for name in ("indptr", "indices", "values"):
         one, other = getattr(expected, name), getattr(found, name)
@@ -194,7 +194,7 @@ def test_an_unknown_distance_is_an_error_with_near_misses() -> None:
 
 
 def test_progress_counts_up_to_all_tokens(zipf: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(counts, "_TASK", 5000)
+    monkeypatch.setattr(accumulate, "_TASK", 5000)
     seen: list[float] = []
     count(zipf, threads=1, progress=lambda done, total, **numbers: seen.append(done))
     assert seen == sorted(seen)

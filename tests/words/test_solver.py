@@ -51,7 +51,7 @@ def brute_force(table: Table, u: Floats, k: Floats, s: Settings) -> dict[str, fl
     parts = {
         "seen": float((w * (products - t) ** 2).sum() / 2),
         "all_pairs": float(s.rho / 2 * (np.outer(p, p) * (products - s.floor) ** 2).sum()),
-        "ridge": float(s.ridge / 2 * ((u64**2).sum() + (k64**2).sum())),
+        "ridge": float(s.damping / 2 * ((u64**2).sum() + (k64**2).sum())),
     }
     return {"energy": sum(parts.values()), **parts}
 
@@ -160,7 +160,7 @@ def test_a_row_solves_its_weighted_least_squares(dim: int) -> None:
         g, h = (v * p[:, None]).T @ v, v.T @ p
         rows = []
         for i in range(40):
-            matrix = (v * w[i][:, None]).T @ v + s.rho * p[i] * g + s.ridge * np.eye(dim)
+            matrix = (v * w[i][:, None]).T @ v + s.rho * p[i] * g + s.damping * np.eye(dim)
             rows.append(np.linalg.solve(matrix, v.T @ (w[i] * t[i]) + s.rho * p[i] * s.floor * h))
         return np.stack(rows)
 

@@ -194,8 +194,12 @@ def test_pieces_of_an_unknown_chinese_word_are_named() -> None:
     wv = WordVectors(
         words, np.arange(4, 0, -1), *rng.standard_normal((2, 4, 3)).astype(np.float32), np.ones(3), info={"language": "zh"}
     )
-    with pytest.raises(UnknownWordError, match=r"Its pieces are known: 飞机 的 机场\."):
-        wv.related("飞机的机场")
+    for ask in (wv.similar, wv.analogy):
+        with pytest.raises(UnknownWordError, match=r"Its pieces are known: 飞机 的 机场\."):
+            ask("飞机的机场")
+    found = wv.related("飞机的机场")
+    assert found == wv.related("飞机", "的", "机场")
+    assert found.note == "飞机的机场 is not a word of these vectors; asked about 飞机 + 的 + 机场 together"
     assert wv.related("飞机") == wv.related("飞机 ")
     with pytest.raises(UnknownWordError, match=r"Near spellings: 机场\."):
         wv.related("机长")

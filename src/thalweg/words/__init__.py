@@ -11,7 +11,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from thalweg.words.counts import CooccurrenceCounts, count
+    from thalweg.words.counting import count
+    from thalweg.words.counts import CooccurrenceCounts
     from thalweg.words.fitting import fit, solve
     from thalweg.words.reading import read
     from thalweg.words.vectors import WordVectors
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "CooccurrenceCounts": "counts",
     "WordVectors": "vectors",
-    "count": "counts",
+    "count": "counting",
     "fit": "fitting",
     "read": "reading",
     "solve": "fitting",

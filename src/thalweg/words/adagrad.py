@@ -5,46 +5,62 @@
     G    <- G + g^2,   then   v <- v - lr g / sqrt(G + 1e-8),   G = 1 at the start
 
 as the source's program does it (Su Jianlin 2017, simpler_glove; the essay's formula (23) lacks the root and uses the old G).
-GloVe's own program multiplies the error by lr before it is squared into G. Records are both orders of every pair, in an order shuffled once
-by the seed; vectors start uniform in +-1/(2 dim). It runs on one thread: the result does not depend on `threads`.
+GloVe's own program multiplies the error by lr before it is squared into G. Records are both orders of every pair, in an order
+shuffled once by the seed; vectors start uniform in +-1/(2 dim). It runs on one thread: the result does not depend on `threads`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from thalweg.errors import InputError
 from thalweg.jit import kernel
+from thalweg.words.als import Checkpoint
 from thalweg.words.objective import Floats, Table
 from thalweg.words.reading import Progress
 from thalweg.words.settings import Settings
 
 
 def descend(
-    table: Table, dim: int, settings: Settings, given: tuple[Floats, Floats] | None = None, *, progress: Progress | None = None
+    table: Table,
+    dim: int,
+    settings: Settings,
+    given: tuple[Floats, Floats] | None = None,
+    *,
+    state: Mapping[str, npt.NDArray[Any]] | None = None,
+    path: Sequence[dict[str, float]] = (),
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[Floats, Floats, list[dict[str, float]]]:
     """Word and context vectors (the same for the shared model), and J before the first and after every pass.
 
-    given: vectors to start from. Raises InputError if J is not finite.
+    given: vectors to start from. checkpoint(state, path) is called after every pass; with these as arguments the rest of the
+    passes gives the same bits. Raises InputError if J is not finite.
     """
     rng = np.random.default_rng(settings.seed)
     n_words, n = len(table.pull), len(table.columns)
     rows = np.repeat(np.arange(n_words, dtype=np.int32), np.diff(table.indptr))
     order = rng.permutation(n).astype(np.int32 if n < 1 << 31 else np.int64)
-    word = np.zeros((n_words, dim + 1))  # the last column is the bias
-    context = word if settings.model == "shared" else np.zeros_like(word)
-    for k, side in enumerate((word,) if settings.model == "shared" else (word, context)):
-        side[:, :dim] = (rng.random((n_words, dim)) - 0.5) / dim if given is None else given[k]
-    squares = np.ones_like(word)
-    context_squares = squares if settings.model == "shared" else np.ones_like(word)
+    sides = ("word",) if settings.model == "shared" else ("word", "context")
+    now = {name: np.zeros((n_words, dim + 1)) for name in sides}  # the last column is the bias
+    for k, name in enumerate(sides):
+        now[name][:, :dim] = (rng.random((n_words, dim)) - 0.5) / dim if given is None else given[k]
+        now[f"{name}_squares"] = np.ones((n_words, dim + 1))
+    now |= {name: array.copy() for name, array in (state or {}).items()}
+    other = sides[-1]  # in the shared model the word itself
+    word, context, squares, context_squares = now["word"], now[other], now["word_squares"], now[f"{other}_squares"]
     glove = settings.objective == "glove"
     to_target = table.to_log if glove else np.zeros(n_words)  # ln X_ij, or t_ij
     base = table.log_base if glove else 0.0
     entries = order, rows, table.columns, table.weights, table.targets, table.tilt, to_target, base
-    state = word, context, squares, context_squares
-    path: list[dict[str, float]] = []
-    for epoch in range(settings.sweeps + 1):
-        energy = _pass(*entries, *state, 0.0, glove)
+    arrays = word, context, squares, context_squares
+    path = list(path)
+    for epoch in range(len(path), settings.sweeps + 1):
+        energy = _pass(*entries, *arrays, 0.0, glove)
         if not np.isfinite(energy):
             msg = f"the energy is not finite after {epoch} passes: lower lr ({settings.lr:g})"
             raise InputError(msg)
@@ -52,7 +68,9 @@ def descend(
         if progress is not None:
             progress(epoch, settings.sweeps, phase="solving", unit="passes", energy=energy)
         if epoch < settings.sweeps:
-            _pass(*entries, *state, settings.lr, glove)
+            _pass(*entries, *arrays, settings.lr, glove)
+            if checkpoint is not None:
+                checkpoint(now, path)
     return word[:, :dim].astype(np.float32), context[:, :dim].astype(np.float32), path
 
 

@@ -13,8 +13,10 @@ see only the other side, and sums over rows have a fixed order: the result has t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from thalweg import simd
 from thalweg.errors import InputError
@@ -26,7 +28,7 @@ from thalweg.words.reading import Progress
 from thalweg.words.settings import Settings
 from thalweg.words.svd import row_tasks
 
-Checkpoint = Callable[[Floats, Floats, list[dict[str, float]]], None]
+Checkpoint = Callable[[dict[str, npt.NDArray[Any]], list[dict[str, float]]], None]
 Grams = tuple[Doubles, Doubles]  # (sum_i p_i v_i v_i^T, sum_i p_i v_i) of one side
 
 
@@ -46,8 +48,9 @@ def descend(
 ) -> tuple[Floats, Floats, list[dict[str, float]]]:
     """Lower J from a start. Returns the word and the context vectors, and J with its parts before the first and after every sweep.
 
-    Stops after `epochs` sweeps, or when a sweep lowers J by less than the share `tol`. checkpoint(word, context, path) is called
-    after every sweep; with these as arguments the rest of the sweeps gives the same bits. Raises InputError if J is not finite.
+    Stops after `epochs` sweeps, or when a sweep lowers J by less than the share `tol`. checkpoint({"word":, "context":}, path) is
+    called after every sweep; with these as arguments the rest of the sweeps gives the same bits. Raises InputError for
+    a J that is not finite.
     """
     dim = word.shape[1]
     word, context = padded_copy(word), padded_copy(context)
@@ -65,7 +68,7 @@ def descend(
             break
         _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads, -table.tilt)
         if checkpoint is not None:
-            checkpoint(word[:, :dim], context[:, :dim], path)
+            checkpoint({"word": word[:, :dim], "context": context[:, :dim]}, path)
     return word[:, :dim], context[:, :dim], path
 
 
@@ -87,8 +90,8 @@ def energy(table: Table, word: Floats, context: Floats, settings: Settings, thre
 def _all_pairs_and_ridge(
     grams: tuple[Grams, Grams], word: Floats, context: Floats, table: Table, settings: Settings
 ) -> tuple[float, float]:
-    squares = float(np.vdot(word, word)) + float(np.vdot(context, context)) if settings.ridge else 0.0
-    return all_pairs_energy(grams[0], grams[1], table.pull, settings), settings.ridge / 2 * squares
+    squares = float(np.vdot(word, word)) + float(np.vdot(context, context)) if settings.damping else 0.0
+    return all_pairs_energy(grams[0], grams[1], table.pull, settings), settings.damping / 2 * squares
 
 
 def _total(seen: float, all_pairs: float, ridge: float) -> dict[str, float]:
@@ -108,7 +111,7 @@ def _half_sweep(
     push = (settings.pull * table.pull).astype(np.float32)
     entries = table.indptr, table.columns, table.weights, table.targets, tilt
     sides = for_reading(others), rows, push, matrix.ravel(), pulled
-    numbers = np.float32(settings.floor), np.float32(settings.ridge), cg
+    numbers = np.float32(settings.floor), np.float32(settings.damping), cg
     run_tasks(lambda first, last: solve_rows(first, last, *entries, *sides, *numbers, errors), row_tasks(table.indptr), threads)
     return float(errors.sum() / 2)
 

@@ -7,31 +7,32 @@ Both orders of a pair are added, so X_aa gets twice its pairs. g is `uniform` 1 
 1/scale, where scale makes all g whole (lcm(1..window) for harmonic). Sums of integers do not depend on their order, so neither
 the number of threads nor the order of the text within units can change a single bit.
 
-Rows by inverted index: the positions of each word are listed (a counting sort); a row walks the positions of its word and adds g
-into one dense accumulator, then reads out what was touched. No hashing and no sorting of pairs; rows are independent.
+How they are counted stands in `thalweg.words.accumulate`, out of memory in `thalweg.words.runs`. On disk, a bundle:
+
+    DIR/manifest.json   scale, window, distance, what was read; per file dtype, shape, bytes, SHA-256
+    DIR/vocab.json, word_counts.npy int64, indptr.npy int64, indices.npy int32, values.npy uint32 (uint64 where one exceeds it)
 """
 
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import InputError, near_misses
-from thalweg.jit import kernel
-from thalweg.simd import lowest_bit, prefetch
-from thalweg.threads import run_tasks
+from thalweg.bundles import Bundle, write_bundle
+from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses
+from thalweg.words.accumulate import Rows, joined, merged, rows_of
 from thalweg.words.reading import Progress, Tokens
-from thalweg.words.tokens import EDGE
 
 DISTANCES = ("uniform", "harmonic", "linear")
 _FINE = 1 << 20  # scale of `harmonic` where lcm(1..window) would be too large to be counted with
-_TASK = 1 << 21  # pairs a task may count: bounds its buffers, and leaves enough tasks to balance
-_AHEAD = 8  # positions whose neighbours are fetched ahead
+KIND = "thalweg-counts"
+VERSION = 1
 
 
 def distance_weights(window: int, distance: str) -> tuple[npt.NDArray[np.uint64], int]:
@@ -72,6 +73,7 @@ class CooccurrenceCounts:
     scale: int
     window: int
     distance: str
+    info: dict[str, Any] = field(default_factory=dict)  # what was read, and how it was cut into words
 
     @property
     def total_tokens(self) -> int:
@@ -105,11 +107,130 @@ class CooccurrenceCounts:
         lower = sparse.csr_array((self.values / self.scale, self.indices, self.indptr), shape=(n, n))
         return (lower + sparse.tril(lower, -1).T).tocsr()
 
+    def pmi(self, a: str, b: str) -> float | None:
+        """The counted pointwise mutual information of two words in nats, None if they never met. Raises UnknownWordError."""
+        i, j = sorted((self._number(a), self._number(b)), reverse=True)
+        row = np.asarray(self.indices[self.indptr[i] : self.indptr[i + 1]])
+        place = int(np.searchsorted(row, j))
+        if i == j or place == len(row) or row[place] != j:
+            return None
+        x = int(self.values[int(self.indptr[i]) + place]) / self.scale
+        return math.log(x * self.total_tokens**2 / (self.total_pairs * int(self.word_counts[i]) * int(self.word_counts[j])))
+
+    def _number(self, word: str) -> int:
+        try:
+            return self.words.index(word)
+        except ValueError:
+            msg = f"{word!r} is not among the {len(self.words):,} words of the counts"
+            raise UnknownWordError(msg) from None
+
+    def merge(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
+        """The counts of both texts together, exact: sums of integers. Words of either are kept, in the order of their new counts.
+
+        Raises InputError unless window, distance and scale are the same. A word that was too rare in one text has no counts
+        from there.
+        """
+        for name in ("window", "distance", "scale"):
+            if getattr(self, name) != getattr(other, name):
+                msg = f"counts with {name} {getattr(self, name)} and {getattr(other, name)} cannot be added"
+                raise InputError(msg)
+        total = dict(zip(self.words, self.word_counts.tolist(), strict=True))
+        for word, n in zip(other.words, other.word_counts.tolist(), strict=True):
+            total[word] = total.get(word, 0) + n
+        words = sorted(total, key=lambda word: (-total[word], word.encode("utf-8", "surrogatepass")))
+        number = {word: k for k, word in enumerate(words)}
+        tables = [part._renumbered([number[word] for word in part.words], len(words)) for part in (self, other)]
+        indptr, indices, values = joined([merged(tables, 0)], len(words))
+        counts = np.array([total[word] for word in words], np.int64)
+        sources = [*self.info.get("sources", []), *other.info.get("sources", [])]
+        return replace(
+            self,
+            words=words,
+            word_counts=counts,
+            indptr=indptr,
+            indices=indices,
+            values=values,
+            info=self.info | {"sources": sources},
+        )
+
+    def _renumbered(self, numbers: list[int], n_words: int) -> Rows:
+        """(indptr, indices, values) with other numbers for the words, lower triangle again."""
+        if numbers == list(range(n_words)):
+            return self.indptr, self.indices, self.values
+        new = np.array(numbers, np.int64)
+        rows, columns = np.repeat(new, np.diff(self.indptr)), new[self.indices]
+        rows, columns = np.maximum(rows, columns), np.minimum(rows, columns)
+        order = np.lexsort((columns, rows))
+        indptr = np.zeros(n_words + 1, np.int64)
+        np.cumsum(np.bincount(rows, minlength=n_words), out=indptr[1:])
+        return indptr, columns[order].astype(np.int32), np.asarray(self.values)[order]
+
+    # files
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a directory of open files. Raises OutputExistsError or StorageError; then nothing changed."""
+        step = 1 << 22
+        parts = ((self.indices[k : k + step], self.values[k : k + step]) for k in range(0, len(self.indices), step))
+        write_table(self, Path(path), np.diff(self.indptr), parts, self.values.dtype, overwrite)
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = True) -> CooccurrenceCounts:
+        """Open a directory made by `save` or by `thalweg words count`, memory-mapped.
+
+        Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises.
+        """
+        bundle = Bundle(Path(path), KIND, VERSION, verify)
+        facts = bundle.manifest
+        numbers = [facts.get(name) for name in ("n_words", "n_stored", "scale", "window")]
+        words = bundle.json("vocab.json")
+        sound = all(isinstance(n, int) and 0 <= n < 1 << 48 for n in numbers) and facts.get("distance") in DISTANCES
+        if not sound or not isinstance(words, list) or len(words) != numbers[0] or not isinstance(facts.get("info"), dict):
+            msg = f"{path}: the manifest is damaged"
+            raise DamagedFileError(msg)
+        n_words, n_stored, scale, window = (int(n) for n in numbers if isinstance(n, int))
+        wide = facts["files"].get("values.npy", {}).get("dtype") in ("uint64", "<u8")
+        counts = bundle.array("word_counts.npy", "<i8", (n_words,))
+        indptr = bundle.array("indptr.npy", "<i8", (n_words + 1,))
+        indices = bundle.array("indices.npy", "<i4", (n_stored,))
+        values = bundle.array("values.npy", "<u8" if wide else "<u4", (n_stored,))
+        if n_words == 0 or indptr[0] != 0 or indptr[-1] != n_stored or (np.diff(indptr) < 0).any():
+            msg = f"{path}: indptr.npy does not describe {n_stored} entries"
+            raise DamagedFileError(msg)
+        return cls(words, counts, indptr, indices, values, scale, window, facts["distance"], facts["info"])
+
     def __repr__(self) -> str:
         return (
             f"CooccurrenceCounts({len(self.words):,} words, {self.n_stored:,} stored pairs, "
             f"{self.total_tokens:,} tokens, window={self.window}, distance={self.distance!r})"
         )
+
+
+def write_table(
+    counts: CooccurrenceCounts,
+    path: Path,
+    lengths: npt.NDArray[np.int64],
+    parts: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]],
+    dtype: Any,
+    overwrite: bool = False,
+) -> None:
+    """Write counts whose entries (columns, values) come in parts; the arrays of `counts` itself are not looked at.
+
+    lengths: entries of each row; it may be filled while the parts are made.
+    """
+    with write_bundle(path, KIND, VERSION, overwrite) as bundle:
+        with bundle.growing("indices.npy", np.int32) as indices, bundle.growing("values.npy", dtype) as values:
+            for columns, numbers in parts:
+                indices(columns)
+                values(numbers)
+        indptr = np.zeros(len(counts.words) + 1, np.int64)
+        np.cumsum(lengths, out=indptr[1:])
+        bundle.array("indptr.npy", indptr)
+        bundle.array("word_counts.npy", np.asarray(counts.word_counts, np.int64))
+        bundle.json("vocab.json", counts.words)
+        bundle.manifest |= {
+            "n_words": len(counts.words), "n_stored": int(indptr[-1]), "total_tokens": counts.total_tokens, "scale": counts.scale,
+            "window": counts.window, "distance": counts.distance, "info": counts.info,
+        }  # fmt: skip
 
 
 def count(
@@ -122,128 +243,8 @@ def count(
 ) -> CooccurrenceCounts:
     """Count the co-occurrences in a stream of tokens. The result does not depend on `threads`."""
     weights, scale = distance_weights(window, distance)
-    indptr, indices, values = count_stream(tokens.ids, tokens.counts, weights, threads, progress)
-    return CooccurrenceCounts(tokens.words, tokens.counts, indptr, indices, values, scale, window, distance)
+    parts = list(rows_of(np.asarray(tokens.ids), len(tokens.words), weights, threads=threads, progress=progress))
+    return CooccurrenceCounts(tokens.words, tokens.counts, *joined(parts, len(tokens.words)), scale, window, distance)
 
 
-def count_stream(
-    ids: npt.NDArray[np.int32],
-    counts: npt.NDArray[np.int64],
-    weights: npt.NDArray[np.uint64],
-    threads: int | None,
-    progress: Progress | None = None,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[Any]]:
-    """The table (indptr, indices, values) of a stream in which word a occurs counts[a] times."""
-    ids = np.concatenate([[np.int32(EDGE)], ids, [np.int32(EDGE)]])  # no walk leaves the stream
-    n_words, n_tokens = len(counts), int(counts.sum())
-    starts = np.zeros(n_words + 1, np.int64)
-    np.cumsum(counts, out=starts[1:])
-    positions = np.empty(n_tokens, np.int32 if len(ids) < 1 << 31 else np.int64)
-    _list_positions(ids, starts[:-1].copy(), positions)
-    done, began = 0, time.monotonic()
-
-    def row_range(first: int, last: int, room: int, dtype: type[np.uint32 | np.uint64]) -> tuple[npt.NDArray[Any], ...]:
-        nonlocal done
-        lengths, columns, values = np.zeros(last - first, np.int64), np.empty(room, np.int32), np.empty(room, dtype)
-        total = np.zeros(last + 1, dtype)
-        n = _rows(ids, positions, starts, weights.astype(dtype), total, first, last, lengths, columns, values)
-        done += int(starts[last] - starts[first])
-        if progress is not None:
-            rate = done / max(time.monotonic() - began, 1e-9)
-            progress(done, n_tokens, phase="counting", unit="tokens", tokens_per_second=rate)
-        return lengths, columns[:n].copy(), values[:n].copy()
-
-    parts = run_tasks(row_range, _tasks(counts, weights), threads)
-    indptr = np.zeros(n_words + 1, np.int64)
-    np.cumsum(np.concatenate([part[0] for part in parts]), out=indptr[1:])
-    largest = max((int(part[2].max()) for part in parts if len(part[2])), default=0)
-    indices = np.empty(indptr[-1], np.int32)
-    values = np.empty(indptr[-1], np.uint32 if largest < 1 << 32 else np.uint64)
-    end = len(indices)
-    while parts:  # from the end, so that what is copied is given back at once
-        _, columns, numbers = parts.pop()
-        indices[end - len(columns) : end], values[end - len(columns) : end] = columns, numbers
-        end -= len(columns)
-    return indptr, indices, values
-
-
-def _tasks(counts: npt.NDArray[np.int64], weights: npt.NDArray[np.uint64]) -> list[tuple[Any, ...]]:
-    """Ranges of rows of about equal work: (first, last, the most entries they can have, type of their sums).
-
-    A word adds at most 2 sum g to any count each time it occurs: where that bound allows it, sums have 32 bits, which halves
-    the accumulator.
-    """
-    window, largest = len(weights) - 1, 2 * int(weights.sum())
-    work = 2 * window * counts
-    room = np.minimum(work, np.arange(1, len(counts) + 1))
-    wide = counts * largest >= 1 << 32  # counts fall, so these are the first rows
-    tasks: list[tuple[Any, ...]] = []
-    first, load = 0, 0
-    for row in range(len(counts)):
-        load += int(work[row])
-        if load >= _TASK or row == len(counts) - 1 or wide[row] != wide[row + 1]:
-            tasks.append((first, row + 1, int(room[first : row + 1].sum()), np.uint64 if wide[row] else np.uint32))
-            first, load = row + 1, 0
-    return tasks
-
-
-@kernel
-def _list_positions(ids, free, positions):  # type: ignore[no-untyped-def]
-    """The positions of each word in rising order: those of word a come from free[a] on."""
-    for place in range(len(ids)):
-        word = ids[place]
-        if word >= 0:
-            positions[free[word]] = place
-            free[word] += 1
-
-
-@kernel
-def _rows(ids, positions, starts, weights, total, first, last, lengths, columns, values):  # type: ignore[no-untyped-def]
-    """Count rows first..last; returns how many entries were written to `columns` and `values`. ids begin and end with EDGE.
-
-    total (last + 1,): the accumulator, zeros; a bit of `touched` marks each context with a sum, so reading out visits only those,
-    in order. Contexts above the diagonal go to the place row + 1, which is cleared: a branch would be mispredicted half the time.
-    """
-    window = len(weights) - 1
-    touched = np.zeros((last >> 6) + 1, np.uint64)
-    reach = (2 * window + 15) // 16 * 16
-    end = np.int64(starts[last])
-    one = np.uint64(1)
-    n = 0
-    for row in range(first, last):
-        above = np.int64(row + 1)
-        for k in range(starts[row], starts[row + 1]):
-            prefetch(ids, max(np.int64(positions[min(k + _AHEAD, end - 1)]) - window, 0), reach)
-            place = np.int64(positions[k])
-            for step in range(1, window + 1):
-                context = np.int64(ids[place - step])
-                if context < 0:
-                    break
-                context = context if context < above else above
-                total[context] += weights[step]
-                touched[context >> 6] |= one << np.uint64(context & 63)
-            for step in range(1, window + 1):
-                context = np.int64(ids[place + step])
-                if context < 0:
-                    break
-                context = context if context < above else above
-                total[context] += weights[step]
-                touched[context >> 6] |= one << np.uint64(context & 63)
-        total[above] = 0
-        touched[above >> 6] &= ~(one << np.uint64(above & 63))
-        before = n
-        for block in range((row >> 6) + 1):
-            bits = touched[block]
-            touched[block] = 0
-            while bits:
-                context = (block << 6) + lowest_bit(bits)
-                bits &= bits - one
-                columns[n] = context
-                values[n] = total[context]
-                total[context] = 0
-                n += 1
-        lengths[row - first] = n - before
-    return n
-
-
-__all__ = ["DISTANCES", "CooccurrenceCounts", "count", "count_stream", "distance_weights"]
+__all__ = ["DISTANCES", "CooccurrenceCounts", "count", "distance_weights", "write_table"]

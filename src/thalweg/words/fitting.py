@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from thalweg.errors import whole_number
+from thalweg.errors import InputError, StorageError, ThalwegError, near_misses, whole_number
+from thalweg.files import check_output, claim, lock, unclaim
 from thalweg.threads import resolve
-from thalweg.version import __version__
-from thalweg.words import adagrad, als, gauge, objective, reading, shared, svd
+from thalweg.words import adagrad, als, counting, gauge, objective, reading, shared, storage, svd
+from thalweg.words.checkpoints import Checkpoints
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.objective import Floats
 from thalweg.words.reading import Progress
-from thalweg.words.settings import Settings
+from thalweg.words.settings import PRESETS, Settings
 from thalweg.words.vectors import WordVectors
 
 
@@ -28,7 +34,13 @@ def fit(
     language: str = "auto",
     unit: str = "line",
     encoding: str = "utf-8",
-    distance: str = "harmonic",
+    distance: str | None = None,
+    preset: str | None = None,
+    out: str | Path | None = None,
+    memory: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    keep_counts: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -38,45 +50,67 @@ def fit(
     corpus: a path (str or Path), a list of Path objects, "docs:" (docstrings of installed packages), or an iterable of texts or of
     token lists. language: "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut). unit: "line", "paragraph" or "file", which no window crosses. window: tokens to each side. distance: weight of a
-    pair, "harmonic" 1/distance, "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
+    pair, "harmonic" 1/distance (default), "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
+    preset: "source", everything as the source's program does it, where nothing else is said.
 
-    The result depends on the seed, not on `threads`. Raises InputError or MissingFileError, TypeError for an unknown option;
-    KeyboardInterrupt leaves nothing behind.
+    out: a directory to write to: vectors, and in `counts/` what was counted (keep_counts). memory: bytes that reading and counting
+    may take; resume: continue an interrupted fit into `out`, with the same result. Both need `out`.
+
+    The result depends on the seed, not on `threads`. Raises InputError, MissingFileError, OutputExistsError or StorageError,
+    TypeError for an unknown option. Interrupted without `out` it leaves nothing behind, with `out` what `resume` can use.
     """
-    settings = Settings().with_(**options)
+    if preset is not None:
+        if preset not in PRESETS:
+            msg = f"preset={preset!r} is not known.{near_misses(preset, PRESETS)}"
+            raise InputError(msg)
+        options, distance = PRESETS[preset] | options, distance or "uniform"
+    settings, distance = Settings().with_(**options), distance or "harmonic"
     window, min_count = whole_number("window", window, least=1), whole_number("min_count", min_count, least=1)
     max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
     threads = resolve(threads)
-    began = time.monotonic()
-    tokens = reading.read(
-        corpus, language=language, unit=unit, encoding=encoding, min_count=min_count, max_words=max_words, progress=progress
-    )
-    read_at = time.monotonic()
-    counts = count(tokens, window=window, distance=distance, threads=threads, progress=progress)
-    counted_at = time.monotonic()
-    vectors = solve(counts, settings, threads=threads, progress=progress)
-    done_at = time.monotonic()
-    report = tokens.report
-    vectors.info |= {
-        "thalweg": __version__,
-        "sources": report.sources,
-        "skipped": report.skipped,
-        "language": report.language,
-        "tokenizer": report.tokenizer,
+    reads: dict[str, Any] = {
+        "language": language,
         "unit": unit,
-        "n_files": report.n_files,
-        "n_bytes": report.n_bytes,
-        "bad_bytes": report.bad_bytes,
-        "dropped_words": report.dropped_words,
-        "tokens_read": tokens.n_read,
+        "encoding": encoding,
         "min_count": min_count,
         "max_words": max_words,
-        "seconds": {
-            "reading": round(read_at - began, 3),
-            "counting": round(counted_at - read_at, 3),
-            "solving": round(done_at - counted_at, 3),
-        },
     }
+    began = time.monotonic()
+    if out is None:
+        if memory is not None or resume:
+            msg = "memory= and resume= are for fits that are written to disk: give out= as well"
+            raise InputError(msg)
+        tokens = reading.read(corpus, progress=progress, **reads)
+        counts = count(tokens, window=window, distance=distance, threads=threads, progress=progress)
+        counts.info.update(counting.facts(tokens, reads))
+        del tokens
+        return _timed(solve(counts, settings, threads=threads, progress=progress), began, time.monotonic())
+    out = Path(out)
+    if not resume:
+        check_output(out, overwrite)
+    with lock(out):
+        claim(out, storage.KIND, storage.VERSION)
+        fresh = not (out / "counts").exists()
+        try:
+            counts = counting.count_into(
+                out / "counts", corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress
+            )
+            counted = time.monotonic()
+            vectors = _solve_into(out, counts, settings, None, resume, threads, progress, lambda v: _timed(v, began, counted))
+        except BaseException as error:
+            resumable = isinstance(error, (KeyboardInterrupt, StorageError)) and counting.fingerprint(corpus, {}) is not None
+            if fresh and not resumable:
+                shutil.rmtree(out / "counts", ignore_errors=True)
+            unclaim(out)
+            raise
+        if not keep_counts:
+            shutil.rmtree(out / "counts", ignore_errors=True)
+    return vectors
+
+
+def _timed(vectors: WordVectors, began: float, counted: float) -> WordVectors:
+    now = time.monotonic()
+    vectors.info["seconds"] = {"reading and counting": round(counted - began, 3), "solving": round(now - counted, 3)}
     return vectors
 
 
@@ -85,6 +119,9 @@ def solve(
     settings: Settings | None = None,
     *,
     start: WordVectors | str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -92,18 +129,74 @@ def solve(
     """Vectors from counts: the eigenvectors of the positive PMI as a start, then alternating least squares on J.
 
     settings, options: a `Settings`, and single values by name that take precedence. start: "svd", "noise", or vectors to begin
-    from, of the same or of other words (those they do not know begin at 0). Raises InputError or TypeError for what cannot be.
+    from, of the same or of other words (those they do not know begin at 0). out, resume, overwrite: as in `fit`.
+    Raises InputError or TypeError for what cannot be.
     """
     if isinstance(start, str):
         options["start"], start = start, None
     settings = (settings or Settings()).with_(**options)
+    if out is None:
+        if resume:
+            msg = "resume= is for vectors that are written to disk: give out= as well"
+            raise InputError(msg)
+        return _vectors(counts, settings, start, None, threads, progress)
+    out = Path(out)
+    if not resume:
+        check_output(out, overwrite)
+    with lock(out):
+        claim(out, storage.KIND, storage.VERSION)
+        try:
+            return _solve_into(out, counts, settings, start, resume, threads, progress, lambda vectors: vectors)
+        except BaseException:
+            unclaim(out)
+            raise
+
+
+def _solve_into(
+    out: Path, counts: CooccurrenceCounts, settings: Settings, start: WordVectors | None, resume: bool, threads: int | None,
+    progress: Progress | None, finish: Callable[[WordVectors], WordVectors],
+) -> WordVectors:  # fmt: skip
+    """Solve with checkpoints, and write the vectors: what a resumed job finds finished is only read."""
+    began_with = None if start is None else hashlib.sha256(np.ascontiguousarray(start.word).data).hexdigest()
+    told = [asdict(settings), counts.info.get("fingerprint"), counts.total_tokens, counts.total_pairs, began_with]
+    mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    checkpoints = Checkpoints(out / "checkpoint", mark)
+    if resume:
+        done = _finished(out, mark)
+        if done is not None:
+            return done
+    else:
+        shutil.rmtree(checkpoints.folder, ignore_errors=True)
+    vectors = finish(_vectors(counts, settings, start, checkpoints, threads, progress))
+    vectors.info["mark"] = mark
+    storage.save(vectors, out, overwrite=True)
+    shutil.rmtree(checkpoints.folder, ignore_errors=True)
+    return vectors
+
+
+def _finished(out: Path, mark: str) -> WordVectors | None:
+    try:
+        vectors = storage.load(out)
+    except ThalwegError:
+        return None
+    return vectors if vectors.info.get("mark") == mark else None
+
+
+def _vectors(
+    counts: CooccurrenceCounts,
+    settings: Settings,
+    start: WordVectors | None,
+    checkpoints: Checkpoints | None,
+    threads: int | None,
+    progress: Progress | None,
+) -> WordVectors:
     dim = min(settings.dim, len(counts.words) - 1)
     table = objective.table(counts, settings)
-    word, context, path = _solved(table, dim, settings, _rows_of(start, counts.words, dim), threads, progress)
+    word, context, path = _solved(table, dim, settings, _rows_of(start, counts.words, dim), checkpoints, threads, progress)
     spectrum = None
     if settings.objective != "glove":  # whose biases are not in the product, so that no gauge is its own
         word, context, spectrum = gauge.balance(word, context)
-    info = {
+    facts = {
         "dim": dim,
         "window": counts.window,
         "distance": counts.distance,
@@ -115,7 +208,7 @@ def solve(
     }
     return WordVectors(
         counts.words, counts.word_counts, word, None if settings.model == "shared" else context, spectrum,
-        energy_path=[parts["energy"] for parts in path], info=info, output=settings.output, power=settings.power,
+        energy_path=[parts["energy"] for parts in path], info=counts.info | facts, output=settings.output, power=settings.power,
     )  # fmt: skip
 
 
@@ -124,28 +217,33 @@ def _solved(
     dim: int,
     settings: Settings,
     given: tuple[Floats, Floats] | None,
+    checkpoints: Checkpoints | None,
     threads: int | None,
     progress: Progress | None,
 ) -> tuple[Floats, Floats, list[dict[str, float]]]:
     """Word and context vectors, and the path of J, by the solver that the settings name."""
-    shown: dict[str, Any] = {"threads": threads, "progress": progress}
+    state, path = (checkpoints.load() if checkpoints is not None else None) or (None, [])
+    watched: dict[str, Any] = {"path": path, "progress": progress, "checkpoint": checkpoints}
     if settings.solver == "adagrad":
-        return adagrad.descend(table, dim, settings, given, progress=progress)
-    if given is not None:
+        return adagrad.descend(table, dim, settings, given, state=state, **watched)
+    if state is not None:
+        word, context = state["word"], state.get("context", state["word"])
+    elif given is not None:
         word, context = given
     elif settings.start == "svd" or settings.solver == "svd":
+        smooth, steps = settings.smooth or svd.SMOOTH, settings.power_steps
         word, context = svd.start(
-            table, dim, seed=settings.seed, power_steps=settings.power_steps, smooth=settings.smooth or svd.SMOOTH, **shown
+            table, dim, seed=settings.seed, power_steps=steps, smooth=smooth, threads=threads, progress=progress
         )
     else:  # the contexts are noise, the words solve for themselves in the first half sweep
         noise = np.random.default_rng(settings.seed).standard_normal((len(table.pull), dim), np.float32) / np.float32(dim**0.5)
         word, context = np.zeros_like(noise), noise
     if settings.solver == "svd":
         return word, context, []
-    stops: dict[str, Any] = {"epochs": settings.sweeps, "cg": settings.cg, "tol": settings.tol}
+    stops: dict[str, Any] = {"epochs": settings.sweeps, "cg": settings.cg, "tol": settings.tol, "threads": threads}
     if settings.model == "shared":
-        return shared.descend(table, (word + context) * np.float32(0.5), settings, **stops, **shown)
-    return als.descend(table, word, context, settings, **stops, **shown)
+        return shared.descend(table, (word + context) * np.float32(0.5), settings, **stops, **watched)
+    return als.descend(table, word, context, settings, **stops, **watched)
 
 
 def _rows_of(start: WordVectors | None, words: list[str], dim: int) -> tuple[Floats, Floats] | None:

@@ -61,8 +61,9 @@ def table(counts: CooccurrenceCounts, settings: Settings) -> Table:
     kept = np.ones(len(counts.words))  # the share of a word's occurrences that subsampling leaves
     if settings.subsample is not None:
         kept = np.minimum(1, np.sqrt(settings.subsample * counts.total_tokens / counts.word_counts))
+    stored = tuple(np.asarray(array) for array in (counts.indptr, counts.indices, counts.values))  # also of mapped files
     lengths, row_sums = np.zeros(len(kept), np.int64), np.zeros(len(kept))
-    _measure(counts.indptr, counts.indices, counts.values, 1 / counts.scale, kept, lengths, row_sums)
+    _measure(*stored, 1 / counts.scale, kept, lengths, row_sums)
     n_pairs = float(row_sums.sum())
     if n_pairs == 0:
         msg = "no two different words stand within a window of each other: give longer texts, a larger window, or unit='file'"
@@ -80,7 +81,7 @@ def table(counts: CooccurrenceCounts, settings: Settings) -> Table:
     columns = np.empty(indptr[-1], np.int32)
     weights, targets = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.float32)
     _fill(
-        counts.indptr, counts.indices, counts.values, 1 / counts.scale, np.log(kept), to_log, log_base,
+        *stored, 1 / counts.scale, np.log(kept), to_log, log_base,
         math.log(settings.x_max), settings.alpha, settings.truncate, indptr[:-1].copy(), columns, weights, targets,
     )  # fmt: skip
     pull = (np.exp(log_share) * math.sqrt(n_pairs / settings.x_max)) ** settings.beta

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, near_misses, whole_number
+from thalweg.files import storage_errors
 from thalweg.jit import kernel
 from thalweg.words import corpus as corpora
 from thalweg.words.tokens import EDGE, UNITS, Scanner, letters, nonspace
@@ -107,9 +108,12 @@ def read(
     encoding: str = "utf-8",
     min_count: int = 5,
     max_words: int | None = None,
+    spill: tuple[Path, int] | None = None,
     progress: Progress | None = None,
 ) -> Tokens:
     """Read a corpus: paths, or an iterable of texts or of token lists (`thalweg.words.fit` says what is what).
+
+    spill: a folder, and how many bytes of the stream may be held in memory; more goes to files there, and `ids` is mapped from one.
 
     Raises InputError if nothing is left to count, MissingFileError for a path that is not there.
     """
@@ -123,19 +127,26 @@ def read(
     max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
     report = corpora.Report()
     if corpora.is_text_list(corpus):
-        scanner = _read_items(corpus, language, unit, report, progress)
+        scanner = _read_items(corpus, language, unit, report, spill, progress)
     else:
         paths = [corpus] if not isinstance(corpus, (list, tuple)) else corpus
-        scanner = _read_sources(corpora.sources(paths, report), language, unit, corpora.check_encoding(encoding), report, progress)
+        found, codec = corpora.sources(paths, report), corpora.check_encoding(encoding)
+        scanner = _read_sources(found, language, unit, codec, report, spill, progress)
     report.bad_bytes += scanner.bad_bytes
     report.dropped_words = scanner.dropped_words
     if scanner.n_words == 0:
         raise corpora.nothing_left(report)
-    return _with_vocabulary(scanner, min_count, max_words, report)
+    return _with_vocabulary(scanner, min_count, max_words, report, spill)
 
 
 def _read_sources(
-    found: list[corpora.Source], language: str, unit: str, encoding: str, report: corpora.Report, progress: Progress | None
+    found: list[corpora.Source],
+    language: str,
+    unit: str,
+    encoding: str,
+    report: corpora.Report,
+    spill: tuple[Path, int] | None,
+    progress: Progress | None,
 ) -> Scanner:
     total = sum(source.size for source in found) if all(source.size for source in found) else None
     texts = _texts(found, encoding, report)
@@ -145,7 +156,7 @@ def _read_sources(
     beginning = b"\n".join(text for text, _ in start if text)[: corpora.BLOCK]
     report.language = detect(beginning.decode("utf-8", "ignore")) if language == "auto" else language
     report.tokenizer = _tokenizer_name(report.language)
-    scanner = Scanner(unit, nonspace() if report.language == "whitespace" else letters())
+    scanner = _scanner(unit, report.language, spill)
     feeder = _Segmenter(scanner) if report.language == "zh" else scanner
     for text, done in itertools.chain(start, texts):
         if text is None:
@@ -158,6 +169,11 @@ def _read_sources(
     if isinstance(feeder, _Segmenter):
         report.bad_bytes += feeder.bad_bytes
     return scanner
+
+
+def _scanner(unit: str, language: str, spill: tuple[Path, int] | None) -> Scanner:
+    table = nonspace() if language == "whitespace" else letters()
+    return Scanner(unit, table, None if spill is None else (spill[0] / "stream.i32", spill[1]))
 
 
 def _texts(found: list[corpora.Source], encoding: str, report: corpora.Report) -> Iterator[tuple[bytes | None, float]]:
@@ -212,7 +228,9 @@ class _Segmenter:
         self._scanner.end_unit()
 
 
-def _read_items(corpus: Any, language: str, unit: str, report: corpora.Report, progress: Progress | None) -> Scanner:
+def _read_items(
+    corpus: Any, language: str, unit: str, report: corpora.Report, spill: tuple[Path, int] | None, progress: Progress | None
+) -> Scanner:
     """An iterable of texts (each at least a unit of its own) or of token lists (each a unit, its tokens taken as they are)."""
     try:
         items: Iterator[Any] = iter(corpus)
@@ -227,7 +245,7 @@ def _read_items(corpus: Any, language: str, unit: str, report: corpora.Report, p
     beginning = "" if as_tokens else "\n".join(item for item in start if isinstance(item, str))[: corpora.BLOCK]
     report.language = "whitespace" if as_tokens else detect(beginning) if language == "auto" else language
     report.tokenizer = "none: token lists" if as_tokens else _tokenizer_name(report.language)
-    scanner = Scanner(unit, nonspace() if report.language == "whitespace" else letters())
+    scanner = _scanner(unit, report.language, spill)
     feeder = _Segmenter(scanner) if report.language == "zh" else scanner
     for n, item in enumerate(itertools.chain(start, items)):
         text = _checked(item, n)
@@ -269,10 +287,12 @@ def _names_a_source(text: str) -> bool:
         return False
 
 
-def _with_vocabulary(scanner: Scanner, min_count: int, max_words: int | None, report: corpora.Report) -> Tokens:
-    stream = scanner.ids()
+def _with_vocabulary(
+    scanner: Scanner, min_count: int, max_words: int | None, report: corpora.Report, spill: tuple[Path, int] | None
+) -> Tokens:
     counts = np.zeros(scanner.n_words, np.int64)
-    _tally(stream, counts)
+    for piece in scanner.pieces():
+        tally(piece, counts)
     kept = [(-int(counts[k]), scanner.word(int(k))) for k in np.flatnonzero(counts >= min_count)]
     order = sorted(range(len(kept)), key=kept.__getitem__)[:max_words]
     numbers = np.flatnonzero(counts >= min_count)[order]
@@ -286,13 +306,28 @@ def _with_vocabulary(scanner: Scanner, min_count: int, max_words: int | None, re
     renumbered = np.full(scanner.n_words + 1, -2, np.int32)  # the last place is read for EDGE = -1
     renumbered[numbers] = np.arange(len(numbers), dtype=np.int32)
     renumbered[EDGE] = EDGE
-    n = _renumber(stream, renumbered)  # in place: the scanner is not needed any more
     words = [kept[k][1].decode("utf-8", "replace") for k in order]
-    return Tokens(words, counts[numbers], stream[:n].copy(), int(counts.sum()), report)
+    if spill is None or scanner.spilled == 0:
+        stream = scanner.ids()
+        n, _ = _renumber(stream, renumbered, EDGE)  # in place: the scanner is not needed any more
+        ids = stream[:n].copy()
+    else:
+        ids = _renumbered_file(scanner, renumbered, spill[0])
+    return Tokens(words, counts[numbers], ids, int(counts.sum()), report)
+
+
+def _renumbered_file(scanner: Scanner, renumbered: npt.NDArray[np.int32], folder: Path) -> npt.NDArray[np.int32]:
+    path, last = folder / "tokens.i32", EDGE
+    with storage_errors(path), path.open("wb") as out:
+        for piece in scanner.pieces():
+            n, last = _renumber(piece, renumbered, last)
+            piece[:n].tofile(out)
+    (folder / "stream.i32").unlink(missing_ok=True)
+    return np.memmap(path, np.int32, "r")
 
 
 @kernel
-def _tally(stream, counts):  # type: ignore[no-untyped-def]
+def tally(stream, counts):  # type: ignore[no-untyped-def]
     """How often each number occurs in a stream; negative ones are not counted."""
     for k in range(len(stream)):
         if stream[k] >= 0:
@@ -300,15 +335,19 @@ def _tally(stream, counts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _renumber(ids, renumbered):  # type: ignore[no-untyped-def]
-    """Final numbers in place of provisional ones; rare words (-2) and edges behind edges are taken out. Returns the new length."""
+def _renumber(ids, renumbered, last):  # type: ignore[no-untyped-def]
+    """Final numbers in place of provisional ones; rare words (-2) and edges behind edges are taken out.
+
+    last: what stands before ids[0]. Returns the new length, and what stands last now.
+    """
     n = 0
     for k in range(len(ids)):
         number = renumbered[ids[k]]
-        if number >= 0 or (number == -1 and n > 0 and ids[n - 1] != -1):
+        if number >= 0 or (number == -1 and last != -1):
             ids[n] = number
+            last = number
             n += 1
-    return n
+    return n, last
 
 
-__all__ = ["Progress", "Tokens", "detect", "read", "segment", "words_of"]
+__all__ = ["Progress", "Tokens", "detect", "read", "segment", "tally", "words_of"]

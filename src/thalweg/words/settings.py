@@ -30,7 +30,8 @@ class Settings:
     source has it; "glove", for comparison (adagrad only). model: "two-sided", a vector as a word and one as a context; "shared",
     one for both. solver: "als", "svd" (the closed form alone) or "adagrad" (the source's).
 
-    Weights: x_max, alpha, truncate (cut at 1). Pull of all pairs: rho, floor, beta; ridge pulls the vectors to 0.
+    Weights: x_max, alpha, truncate (cut at 1). Pull of all pairs: rho, floor, beta; ridge pulls the vectors to 0
+    (unless given 0, and 0.01 for "pmi" with als, whose rare words would else run away: nothing holds what they never met).
     Targets: marginals "tokens" or "pairs"; smooth, the power of the context's marginal (svd: 0.75 unless given); shift, subtracted
     from every target; subsample, the threshold t of word2vec's subsampling in its expectation.
     Solvers: start "svd" or "noise"; power_steps and cg of the start and of each row; epochs (als 5, adagrad 25 unless given) and
@@ -50,7 +51,7 @@ class Settings:
     rho: float = 1.0
     floor: float = -1.0
     beta: float = 0.75
-    ridge: float = 0.0
+    ridge: float | None = None
     marginals: str = "tokens"
     smooth: float | None = None
     shift: float = 0.0
@@ -107,6 +108,11 @@ class Settings:
     def pull(self) -> float:
         """The strength of the all-pairs term: rho, or 0 for the objective "pmi"."""
         return self.rho if self.objective == "pmi-neg" else 0.0
+
+    @property
+    def damping(self) -> float:
+        """The ridge, or what is usual for the objective."""
+        return self.ridge if self.ridge is not None else 0.01 if (self.objective, self.solver) == ("pmi", "als") else 0.0
 
     @property
     def sweeps(self) -> int:

@@ -58,7 +58,7 @@ def descend(
             break
         _sweep(table, vectors, settings, cg, threads)
         if checkpoint is not None:
-            checkpoint(vectors[:, :dim], vectors[:, :dim], path)
+            checkpoint({"word": vectors[:, :dim]}, path)
     return vectors[:, :dim], vectors[:, :dim], path
 
 
@@ -77,7 +77,7 @@ def _sweep(table: Table, vectors: Floats, settings: Settings, cg: int, threads: 
         first_order, second_order = cross + cross.T, step.T @ weighted  # the Gram matrix along the line
         pushed = weighted.sum(axis=0)
         energy = seen + settings.pull / 2 * _all_pairs_along(matrix, first_order, second_order, pulled, pushed, settings.floor)
-        energy[:3] += settings.ridge * np.array([(old**2).sum(), 2 * (old * step).sum(), (step**2).sum()])
+        energy[:3] += settings.damping * np.array([(old**2).sum(), 2 * (old * step).sum(), (step**2).sum()])
         s = lowest_point(energy)
         if s == 0:
             continue
@@ -100,7 +100,7 @@ def _directions(
     found = vectors[first:last].copy()
     matrix, pulled = (part.astype(np.float32) for part in grams)
     push = (settings.pull * table.pull).astype(np.float32)
-    numbers = np.float32(settings.floor), np.float32(settings.ridge), cg
+    numbers = np.float32(settings.floor), np.float32(settings.damping), cg
     none, errors = np.zeros(0, np.float32), np.zeros(last - first)
 
     def part(a: int, b: int) -> None:

@@ -71,7 +71,11 @@ def load(path: Path, verify: bool = True) -> WordVectors:
     if not sound or output not in (None, *OUTPUTS):
         msg = f"{path}: the manifest is damaged"
         raise DamagedFileError(msg)
-    return WordVectors(words, counts, **tensors, energy_path=energies, info=info, name=str(path), output=output, power=float(power))
+    found = WordVectors(
+        words, counts, **tensors, energy_path=energies, info=info, name=str(path), output=output, power=float(power)
+    )
+    found.folder = path  # the counts of the fit, if they were kept, lie in its `counts/`
+    return found
 
 
 __all__ = ["load", "save"]

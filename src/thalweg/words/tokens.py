@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from thalweg.files import storage_errors
 from thalweg.jit import kernel
 
 EDGE = -1  # in a stream of word numbers: no window reaches across it
@@ -27,6 +30,7 @@ ASCII_SPACE = b" \t\n\r\v\f"
 
 _PLANE = 0x32400  # all letters, marks and numbers below plane 14 have code points below this one
 _TAGS = 0xE0000  # plane 14 holds variation selectors (category Mn) in its first 512 code points
+_READ = 1 << 20  # numbers read back at a time
 _PIECE = 1 << 16  # bytes scanned in one call: bounds the room that new words may need
 
 
@@ -214,10 +218,13 @@ def _append(point, word, length):  # type: ignore[no-untyped-def]
 class Scanner:
     """Feed it bytes; it keeps the stream of word numbers and the words.
 
-    unit: where a unit ends besides `end_unit()`: "line", "paragraph" (a blank line) or "file" (nowhere).
+    unit: where a unit ends besides `end_unit()`: "line", "paragraph" (a blank line) or "file" (nowhere). spill: a file that takes
+    the stream whenever it has more than that many bytes in memory.
     """
 
-    def __init__(self, unit: str = "line", table: npt.NDArray[np.uint32] | None = None) -> None:
+    def __init__(
+        self, unit: str = "line", table: npt.NDArray[np.uint32] | None = None, spill: tuple[Path, int] | None = None
+    ) -> None:
         self._table = letters() if table is None else table
         self._newlines_end = UNITS[unit]
         self._state = np.zeros(_FIELDS, np.int64)
@@ -228,6 +235,9 @@ class Scanner:
         self._starts = np.zeros(1 << 16, np.int64)
         self._ids = np.zeros(_PIECE + 8, np.int32)
         self._streams: list[npt.NDArray[np.int32]] = []
+        self._held = 0  # numbers in memory
+        self._spill = spill
+        self.spilled = 0  # numbers in the file
 
     @property
     def bad_bytes(self) -> int:
@@ -254,6 +264,9 @@ class Scanner:
                 piece, self._table, self._newlines_end, self._state, self._word, self._slots, self._arena, self._starts, self._ids
             )
             self._streams.append(self._ids[:written].copy())
+            self._held += written
+            if self._spill is not None and 4 * self._held > self._spill[1]:
+                self._write_down(self._spill[0])
 
     def end_unit(self) -> None:
         """The text ends here: what is under way ends, and no window reaches further."""
@@ -278,8 +291,22 @@ class Scanner:
             if 2 * (n_words + n_bytes // 2 + 2) > len(self._slots):
                 self._make_room(n_bytes)
 
+    def _write_down(self, path: Path) -> None:
+        with storage_errors(path), path.open("ab") as out:
+            for part in self._streams:
+                part.tofile(out)
+        self.spilled += self._held
+        self._streams, self._held = [], 0
+
+    def pieces(self) -> Iterator[npt.NDArray[np.int32]]:
+        """The stream so far, piece by piece, first what was written down."""
+        if self._spill is not None:
+            for start in range(0, self.spilled, _READ):
+                yield np.fromfile(self._spill[0], np.int32, min(_READ, self.spilled - start), offset=4 * start)
+        yield self.ids()
+
     def ids(self) -> npt.NDArray[np.int32]:
-        """The stream so far: word numbers, and EDGE between units.   (n_tokens + n_edges,)"""
+        """The stream so far (without what was written down): word numbers, and EDGE between units.   (n_tokens + n_edges,)"""
         self._streams = [np.concatenate(self._streams) if self._streams else np.zeros(0, np.int32)]
         return self._streams[0]
 

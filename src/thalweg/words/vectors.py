@@ -3,15 +3,16 @@
 related    inner product: <u_i, k_j> estimates the mutual information of two words, also for pairs that never met
 similar    cosine of u + k: the same neighbours, whatever the importance
 analogy    a - b + c: the word whose unit vector is nearest to the combination (Mikolov et al. 2013), on [u, k]
+keywords   the words of a text most related to all of it: the inner product adds up, so a text is the sum of its words
+
+How they are computed stands in `thalweg.words.queries` and `thalweg.words.texts`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import html
 import math
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import ExpressionError, InputError, UnknownWordError, near_misses, quoted, visible
-from thalweg.words import spelling
-from thalweg.words.expression import parse
+from thalweg.errors import InputError, UnknownWordError, near_misses, quoted, visible
+from thalweg.words import queries, spelling, texts
+from thalweg.words.ranked import Ranked
 
 if TYPE_CHECKING:
+    from thalweg.words.counts import CooccurrenceCounts
     from thalweg.words.evaluation import AnalogySet, Evaluation, PairSet
 
 OUTPUTS = ("sum", "concat", "word")
-METHODS = ("add", "mul")
-Ranked = list[tuple[str, float]]
+METHODS = queries.METHODS
 
 
 def normalized(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -42,9 +43,9 @@ class WordVectors:
 
     words: by falling count; counts (n_words,) int64, zeros where not known (has_counts False); word, context (n_words, dim)
     float32, context None in the shared model (k = u); spectrum (dim,) float64; energy_path: the energy before and after every
-    sweep; info: how they were made. output: which vectors are read off the fit, "sum" u + k, "concat" [u, k] or "word" u; None takes "sum", and "concat"
-    for analogies. power: columns are scaled by spectrum^(power - 1/2) in all that uses the output (Levy, Goldberg and Dagan 2015).
-    Made by `thalweg.words.fit`, `load` or `read`.
+    sweep; info: how they were made. output: which vectors are read off the fit, "sum" u + k, "concat" [u, k] or "word" u; None
+    takes "sum", and "concat" for analogies. power: columns are scaled by spectrum^(power - 1/2) in all that uses the output
+    (Levy, Goldberg and Dagan 2015). Made by `thalweg.words.fit`, `load` or `read`.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class WordVectors:
         self.name = name
         self.output = output
         self.power = power
+        self.folder: Path | None = None  # where it was loaded from
         self.index: dict[str, int] = {}
         for place, spelled in enumerate(self.words):
             self.index.setdefault(spelled, place)
@@ -123,6 +125,19 @@ class WordVectors:
         """The vectors of an output, each of length 1; computed once.   (n_words, dim), concat: (n_words, 2 dim)"""
         return normalized(self.vectors(output))
 
+    @functools.lru_cache(maxsize=3)  # noqa: B019
+    def norms(self, output: str | None = None) -> npt.NDArray[np.float32]:
+        """The length of every output vector: the importance of a word.   (n_words,)"""
+        step = 1 << 15
+        parts = [queries.norms_of(self.vectors_of(slice(k, k + step), output)) for k in range(0, len(self), step)]
+        return np.concatenate(parts)
+
+    @functools.cached_property
+    def relation_norms(self) -> npt.NDArray[np.float32]:
+        """sqrt((|u|^2 + |k|^2)/2), which makes a cosine of an estimated mutual information.   (n_words,)"""
+        lengths = queries.norms_of(self.word)
+        return lengths if self.shared else np.sqrt((lengths**2 + queries.norms_of(self.context) ** 2) / 2)
+
     def rebalance(self, power: float) -> WordVectors:
         """The same fit with its output's columns scaled by spectrum^(power - 1/2); inner products of PMI stay as they are."""
         if not math.isfinite(power):
@@ -138,10 +153,12 @@ class WordVectors:
         return self._like(self.word[:, :dim], self.context[:, :dim], self.spectrum[:dim], power=self.power)
 
     def _like(self, word: Any, context: Any, spectrum: Any, *, power: float) -> WordVectors:
-        return WordVectors(
+        like = WordVectors(
             self.words, self.counts if self.has_counts else None, word, None if self.shared else context, spectrum,
             energy_path=self.energy_path, info=self.info | {"dim": word.shape[1]}, name=self.name, output=self.output, power=power,
         )  # fmt: skip
+        like.folder = self.folder
+        return like
 
     @functools.lru_cache(maxsize=3)  # noqa: B019
     def profiles(self, contexts: int) -> npt.NDArray[np.float32]:
@@ -156,37 +173,72 @@ class WordVectors:
         factor = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))  # M is singular for n <= dim: no Cholesky
         return normalized(self.word @ factor.astype(np.float32))
 
-    # questions
+    # questions. restrict: only among that many most frequent words; min_count, min_norm: only words that occur so often, whose
+    # output vector is so long (directions of very short vectors are noise).
 
-    def related(self, *words: str, negative: Sequence[str] = (), topn: int = 10, restrict: int | None = None) -> Ranked:
+    def related(
+        self,
+        *words: str,
+        negative: Sequence[str] = (),
+        by: str = "pmi",
+        topn: int = 10,
+        restrict: int | None = None,
+        min_count: int | None = None,
+        min_norm: float | None = None,
+    ) -> Ranked:
         """The words with the largest estimated mutual information with a word, or with a group of words (its sum).
 
-        restrict: only among that many most frequent words. Returns [(word, PMI in nats)], descending.
-        Raises UnknownWordError.
+        by: "pmi" in nats, or "cosine", which divides out both lengths: relatedness without importance. negative: words whose
+        scores are subtracted. A Chinese word that is not known is asked about as the group of its pieces, with a note.
+        Returns [(word, score)], descending. Raises UnknownWordError.
         """
-        places = [self.place(word) for word in words]
-        against = [self.place(word) for word in negative]
-        if not places:
+        if not words:
             msg = "related() needs a word"
             raise InputError(msg)
-        n = self.among("restrict", restrict)
-        u = self.word[places].sum(axis=0) - self.word[against].sum(axis=0)
-        k = self.context[places].sum(axis=0) - self.context[against].sum(axis=0)
-        scores = (self.context[:n] @ u + self.word[:n] @ k) / 2
-        return self.best(scores, [*places, *against], topn)
+        question = (words, [negative] if isinstance(negative, str) else negative)
+        return queries.related_many(
+            self, [question], by=by, topn=topn, restrict=restrict, min_count=min_count, min_norm=min_norm
+        )[0]  # fmt: skip
+
+    def related_many(
+        self,
+        words: Iterable[str | Sequence[str]],
+        *,
+        by: str = "pmi",
+        topn: int = 10,
+        restrict: int | None = None,
+        min_count: int | None = None,
+        min_norm: float | None = None,
+    ) -> list[Ranked]:
+        """What `related` answers to each of many words, or groups of words, as one matrix product. Raises UnknownWordError."""
+        groups = [([word] if isinstance(word, str) else word, ()) for word in words]
+        if not all(len(group) for group, _ in groups):
+            msg = "related_many() needs a word in every group"
+            raise InputError(msg)
+        return queries.related_many(self, groups, by=by, topn=topn, restrict=restrict, min_count=min_count, min_norm=min_norm)
 
     def similar(
-        self, word: str, *, contexts: int | None = None, topn: int = 10, restrict: int | None = None, output: str | None = None
+        self,
+        word: str,
+        *,
+        contexts: int | None = None,
+        topn: int = 10,
+        restrict: int | None = None,
+        min_count: int | None = None,
+        min_norm: float | None = None,
+        output: str | None = None,
     ) -> Ranked:
         """The words that are used alike: [(word, score)], descending.
 
-        By default the cosine of the output u + k: related to the same words, importance aside. With contexts=n the correlation of the
-        two words' mutual information with each of the n most frequent words: a small n (500) asks for the same grammatical role, a
-        large one (10,000) for the same topic. Raises UnknownWordError.
+        By default the cosine of the output u + k: related to the same words, importance aside. With contexts=n the correlation
+        of the two words' mutual information with each of the n most frequent words: a small n (500) asks for the same
+        grammatical role, a large one (10,000) for the same topic. Raises UnknownWordError.
         """
         place = self.place(word)
         unit = self.unit(output) if contexts is None else self.profiles(contexts)
-        return self.best(unit[: self.among("restrict", restrict)] @ unit[place], [place], topn)
+        n, keep = queries.allowed(self, restrict, min_count, min_norm, output)
+        score = "cosine" if contexts is None else "correlation"
+        return queries.best(self, unit[:n] @ unit[place], [place], topn, keep, score=score)
 
     def analogy(
         self,
@@ -198,6 +250,8 @@ class WordVectors:
         norms: bool = False,
         topn: int = 10,
         restrict: int | None = None,
+        min_count: int | None = None,
+        min_norm: float | None = None,
         output: str | None = None,
     ) -> Ranked:
         """A - b + c, as three words or as one expression: `analogy("机场 - 飞机 + 火车")`.
@@ -207,53 +261,84 @@ class WordVectors:
         Goldberg, CoNLL 2014). The words of the question are left out; the output is "concat" unless one is chosen.
         Returns [(word, score)], descending. Raises ExpressionError or UnknownWordError.
         """
-        if (b is None) != (c is None):
-            msg = "analogy() takes three words, or one expression such as 'king - man + woman'"
-            raise InputError(msg)
-        if method not in METHODS:
-            msg = f"method={method!r} is not known.{near_misses(method, METHODS)}"
-            raise InputError(msg)
-        terms = self._terms(a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
-        places = [self.place(word) for _, word in terms]
-        output = output or self.output or "concat"
-        unit = self.unit(output)
-        among = self.among("restrict", restrict)
-        if method == "mul":
-            halves = (unit[:among] @ unit[places].T + 1) / 2  # (among, terms)
-            scores = np.ones(among, np.float32)
-            for (sign, _), half in zip(terms, halves.T, strict=True):
-                scores = scores * half if sign > 0 else scores / (half + 0.001)
-            return self.best(scores, places, topn)
-        sources = self.vectors_of(places, output) if norms else unit[places]
-        target = np.sum([sign * source for (sign, _), source in zip(terms, sources, strict=True)], axis=0)
-        length = np.linalg.norm(target)
-        if length < 1e-6:
-            msg = f"{a!r} adds up to nothing: its words cancel"
-            raise InputError(msg)
-        return self.best(unit[:among] @ (target / length), places, topn)
-
-    def _terms(self, expression: str) -> list[tuple[int, str]]:
-        """The signed words of an expression; signs without spaces count where they leave known words: 机场-飞机+火车."""
-        terms = parse(expression)
-        spaced = re.sub(r"[+-]", r" \g<0> ", expression)
-        if len(terms) == 1 and spaced != expression and not self._known(terms[0][1]):
-            with contextlib.suppress(ExpressionError):
-                apart = parse(spaced)
-                if all(self._known(word) for _, word in apart):
-                    return apart
-        return terms
-
-    def _known(self, word: str) -> bool:
-        try:
-            self.place(word)
-        except (UnknownWordError, InputError):
-            return False
-        return True
+        limits = (restrict, min_count, min_norm)
+        return queries.analogy(self, a, b, c, method=method, norms=norms, topn=topn, limits=limits, output=output)
 
     def pmi(self, a: str, b: str) -> float:
-        """The estimated pointwise mutual information of two words, in nats."""
+        """The estimated pointwise mutual information of two words, in nats. Raises UnknownWordError."""
         i, j = self.place(a), self.place(b)
         return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
+
+    def counted_pmi(self, a: str, b: str) -> float | None:
+        """The counted pointwise mutual information, in nats; None if they never met, or without the counts of the fit.
+
+        Raises UnknownWordError, or DamagedFileError if the counts beside the vectors cannot be used.
+        """
+        first, second = self.words[self.place(a)], self.words[self.place(b)]
+        try:
+            return None if self.pair_counts is None else self.pair_counts.pmi(first, second)
+        except UnknownWordError:  # these counts have a smaller vocabulary
+            return None
+
+    @functools.cached_property
+    def pair_counts(self) -> CooccurrenceCounts | None:
+        """The co-occurrence counts that the vectors were fitted to, memory-mapped, if they lie beside them in `counts/`."""
+        from thalweg.words.counts import CooccurrenceCounts
+
+        path = None if self.folder is None else self.folder / "counts"
+        return CooccurrenceCounts.open(path, verify=False) if path is not None and path.is_dir() else None
+
+    def normaliser(self, n: int = 100) -> npt.NDArray[np.float64]:
+        """sum_j P(j) e^<v_i, v_j> for the n most frequent words i: 1 where the model's probabilities add up.   (n,)
+
+        Nothing in the model makes it 1. Raises InputError without the counts of the words.
+        """
+        return queries.normaliser(self, n)
+
+    # texts, cut into words as the corpus was; unknown words are skipped
+
+    def keywords(
+        self,
+        text: str,
+        *,
+        topn: int = 10,
+        by: str = "pmi",
+        exclude_self: bool = False,
+        restrict: int | None = None,
+        min_count: int | None = None,
+        min_norm: float | None = None,
+    ) -> Ranked:
+        """The words of a text that are most related to all of it: the sum of a word's mutual information with every word there.
+
+        Words that stand there twice count twice in the sum, and the word itself counts too unless exclude_self. by="cosine"
+        divides out the lengths. Returns [(word, score)], descending, and the skipped words as its `unknown`.
+        Raises InputError if the text has no words, UnknownWordError if none of them is known.
+        """
+        limits = (restrict, min_count, min_norm)
+        return texts.keywords(self, text, topn=topn, by=by, exclude_self=exclude_self, limits=limits)
+
+    def similarity(self, text: str, other: str, *, by: str = "cosine", output: str | None = None) -> float:
+        """How alike two texts are: the cosine of the sums of their vectors, or, by="pmi", the mutual information of both in nats.
+
+        Raises InputError or UnknownWordError as `keywords` does.
+        """
+        return texts.similarity(self, text, other, by=by, output=output)
+
+    def vector(
+        self, text: str, *, mean: bool = False, weights: str | None = None, output: str | None = None
+    ) -> npt.NDArray[np.float32]:
+        """The sum of the output vectors of a text's words: its vector, by additivity.   (dim,)
+
+        mean: divided by the number of known words. weights: "sif", a/(a + P(word)) with a = 0.001 (Arora, Liang and Ma 2017).
+        Raises InputError or UnknownWordError as `keywords` does.
+        """
+        return texts.vector(self, text, mean=mean, weights=weights, output=output)
+
+    def importance(
+        self, words: Iterable[str] | None = None, *, topn: int = 10, ascending: bool = False, output: str | None = None
+    ) -> texts.Importance:
+        """Lengths of vectors beside -ln P: of some words, or of the topn longest (ascending: shortest). Raises UnknownWordError."""
+        return texts.importance(self, words, topn=topn, ascending=ascending, output=output)
 
     def among(self, name: str, limit: int | None, least: int = 1) -> int:
         """How many of the most frequent words a limit leaves."""
@@ -264,19 +349,7 @@ class WordVectors:
 
     def best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
         """The topn largest scores, equal ones in the order of frequency."""
-        if topn < 1:
-            msg = f"topn={topn} is not a positive whole number"
-            raise InputError(msg)
-        scores = np.array(scores, np.float32)
-        without = [place for place in set(without) if place < len(scores)]
-        scores[without] = -np.inf
-        k = min(topn, len(scores) - len(without))
-        if k <= 0:
-            return []
-        floor = np.partition(scores, len(scores) - k)[len(scores) - k]
-        places = np.flatnonzero(scores >= floor)
-        ranked = sorted(places, key=lambda place: (-scores[place], place))[:k]
-        return [(self.words[place], float(scores[place])) for place in ranked]
+        return queries.best(self, scores, without, topn)
 
     def place(self, word: object) -> int:
         """The number of a word, spelled as the corpus was read. Raises UnknownWordError with near spellings."""
@@ -378,7 +451,9 @@ class WordVectors:
 
         return cls(**gensim.from_gensim(keyed))
 
-    def most_similar(self, positive: Any = None, negative: Any = None, topn: int = 10, restrict_vocab: int | None = None) -> Ranked:
+    def most_similar(
+        self, positive: Any = None, negative: Any = None, topn: int = 10, restrict_vocab: int | None = None
+    ) -> list[tuple[str, float]]:
         """The words nearest to the mean of unit vectors, those of `negative` with a minus, as gensim has it."""
         from thalweg.words.formats import gensim
 
@@ -406,4 +481,6 @@ class WordVectors:
             f"<tr><td>{html.escape(visible(word))}</td><td style='text-align:right'>{int(n):,}</td></tr>"
             for word, n in zip(self.words[:10], self.counts[:10], strict=False)
         )
-        return f"<p>{html.escape(repr(self))}</p><table><tr><th>word</th><th>count</th></tr>{rows}</table>"
+        path = self.energy_path
+        energy = f"<p>energy {path[0]:.6g} at the start, {path[-1]:.6g} after {len(path) - 1} sweeps</p>" if path else ""
+        return f"<p>{html.escape(repr(self))}</p>{energy}<table><tr><th>word</th><th>count</th></tr>{rows}</table>"

@@ -1,9 +1,10 @@
-"""`thalweg words related | similar | analogy`: questions to vectors."""
+"""`thalweg words related | similar | analogy | pmi`: questions to vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,7 +12,10 @@ from thalweg import options
 from thalweg.console import Console
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import Ranked, WordVectors
+    from thalweg.words.ranked import Ranked
+    from thalweg.words.vectors import WordVectors
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def opened(folder: Path, verb: str, json: bool, quiet: bool) -> tuple[Console, WordVectors]:
@@ -20,30 +24,57 @@ def opened(folder: Path, verb: str, json: bool, quiet: bool) -> tuple[Console, W
     return Console(json=json, quiet=quiet, command=f"words {verb}"), WordVectors.load(folder)
 
 
-def show_ranked(console: Console, ranked: Ranked, score: str) -> None:
-    value = [{"word": word, score: number} for word, number in ranked]
-    console.result(value, lambda: console.table(["word", score], ranked))
+def show_ranked(console: Console, ranked: Ranked) -> None:
+    for note in ranked.notes():
+        console.note(note)
+    if not ranked:
+        console.note("no word is left to answer: the limits exclude all")
+    value = [{"word": word, ranked.score: number} for word, number in ranked]
+    console.result(value, lambda: console.table(["word", ranked.score], ranked))
 
 
 restrict_option = options.option("--restrict", type=options.Number(int, low=1), help="Only among the N most frequent words.")
 vectors_argument = click.argument("vectors", type=options.ExistingPath())
+output_option = options.option(
+    "--output",
+    type=options.Choice(["sum", "concat", "word"]),
+    advanced=True,
+    help="Vectors read off the fit: sum u + k, concat [u, k], word u.  [default: as fitted]",
+)
+
+
+def limits(function: F) -> F:
+    """The options that say which words may answer."""
+    for decorate in (
+        options.option("--min-norm", type=options.Number(float, low=0), advanced=True, help="Only words whose vector is so long."),
+        options.option("--min-count", type=options.Number(int, low=1), advanced=True, help="Only words that occur so often."),
+        restrict_option,
+        options.topn_option,
+    ):
+        function = decorate(function)
+    return function
 
 
 @options.command("related", examples=["thalweg words related vec matrix", "thalweg words related vec matrix sparse --topn 5"])
 @vectors_argument
 @click.argument("word", nargs=-1, required=True)
-@options.topn_option
-@restrict_option
+@options.option(
+    "--by", type=options.Choice(["pmi", "cosine"]), default="pmi", help="pmi, or cosine: the same without the words' importance."
+)
+@options.option(
+    "--negative", multiple=True, metavar="WORD", advanced=True, help="A word whose scores are subtracted; can be repeated."
+)
+@limits
 @options.json_option
 @options.quiet_option
-def related(vectors: Path, word: tuple[str, ...], topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+def related(vectors: Path, word: tuple[str, ...], negative: tuple[str, ...], json: bool, quiet: bool, **limits: Any) -> None:
     """Words that occur together with a word.
 
     The score is the estimated pointwise mutual information in nats: the logarithm of how many times more often two words meet than
     chance would have them. Several words are asked about together: their scores are added.
     """
     console, wv = opened(vectors, "related", json, quiet)
-    show_ranked(console, wv.related(*word, topn=topn, restrict=restrict), "pmi")
+    show_ranked(console, wv.related(*word, negative=negative, **limits))
 
 
 @options.command("similar", examples=["thalweg words similar vec matrix", "thalweg words similar vec matrix --contexts 1000"])
@@ -54,19 +85,18 @@ def related(vectors: Path, word: tuple[str, ...], topn: int, restrict: int | Non
     type=options.Number(int, low=3),
     help="Compare their relation to the N most frequent words: 500 role, 10000 topic.",
 )
-@options.topn_option
-@restrict_option
+@limits
+@output_option
 @options.json_option
 @options.quiet_option
-def similar(vectors: Path, word: str, contexts: int | None, topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+def similar(vectors: Path, word: str, json: bool, quiet: bool, **limits: Any) -> None:
     """Words that are used like a word.
 
     The score is the cosine of their vectors or, with --contexts N, the correlation of their mutual information with the N most
     frequent words.
     """
     console, wv = opened(vectors, "similar", json, quiet)
-    score = "cosine" if contexts is None else "correlation"
-    show_ranked(console, wv.similar(word, contexts=contexts, topn=topn, restrict=restrict), score)
+    show_ranked(console, wv.similar(word, **limits))
 
 
 @options.command(
@@ -75,18 +105,51 @@ def similar(vectors: Path, word: str, contexts: int | None, topn: int, restrict:
 )
 @vectors_argument
 @click.argument("expression", nargs=-1, required=True)
-@options.topn_option
-@restrict_option
+@options.option(
+    "--method",
+    type=options.Choice(["add", "mul"]),
+    default="add",
+    help="add: cosine with the sum of unit vectors; mul: product of cosines.",
+)
+@options.option("--norms/--no-norms", advanced=True, default=False, help="Add full vectors, not unit vectors.")
+@limits
+@output_option
 @options.json_option
 @options.quiet_option
-def analogy(vectors: Path, expression: tuple[str, ...], topn: int, restrict: int | None, json: bool, quiet: bool) -> None:
+def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool, **limits: Any) -> None:
     """Solve a - b + c: which word is to c as a is to b?
 
     EXPRESSION is words joined by + and - with spaces between, or three words a b c.
     """
+    from thalweg.errors import UsageError
     from thalweg.words.expression import parse
 
     text = " ".join(expression)
     parse(text)  # wrong use is seen before the first file is opened
+    if limits["method"] == "mul" and limits["norms"]:
+        raise UsageError("--norms goes with --method add: mul is made of cosines")
     console, wv = opened(vectors, "analogy", json, quiet)
-    show_ranked(console, wv.analogy(text, topn=topn, restrict=restrict), "cosine")
+    show_ranked(console, wv.analogy(text, **limits))
+
+
+@options.command("pmi", examples=["thalweg words pmi vec matrix sparse", "thalweg words pmi vec 广州 白云机场"])
+@vectors_argument
+@click.argument("a")
+@click.argument("b")
+@options.json_option
+@options.quiet_option
+def pmi(vectors: Path, a: str, b: str, json: bool, quiet: bool) -> None:
+    """How much more often two words meet than chance would have them.
+
+    The pointwise mutual information in nats: 0 is chance, 0.69 twice as often, -0.69 half as often. "estimated" is what the vectors
+    say, "counted" what was counted; "-" if the words never met, or if the counts of the fit do not lie beside the vectors.
+    """
+    console, wv = opened(vectors, "pmi", json, quiet)
+    estimated, counted = wv.pmi(a, b), wv.counted_pmi(a, b)
+    a, b = (wv.words[wv.place(word)] for word in (a, b))
+    if wv.pair_counts is None:
+        console.note(f"{vectors} has no counts beside the vectors: only the estimate is known")
+    elif counted is None:
+        console.note("the two words never met in the text")
+    value = {"a": a, "b": b, "estimated": estimated, "counted": counted}
+    console.result(value, lambda: console.table(["a", "b", "estimated", "counted"], [[a, b, estimated, counted]]))

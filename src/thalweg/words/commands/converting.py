@@ -10,6 +10,7 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
+from thalweg.errors import UsageError
 from thalweg.files import check_output, size_text
 from thalweg.words.commands.asking import opened, vectors_argument
 
@@ -39,6 +40,9 @@ def export(vectors: Path, file: Path, to: str | None, output: str | None, overwr
     """
     from thalweg.words import formats
 
+    if to is None and file.suffix.lower() not in formats.SUFFIXES:
+        msg = f"the name {str(file)!r} does not say a format: choose one with --to"
+        raise UsageError(msg)
     formats.check_file(file, overwrite)
     console, wv = opened(vectors, "export", json, quiet)
     console.note(f"writing {len(wv):,} words to {file}")

@@ -1,77 +1,223 @@
-"""`thalweg words fit`: from texts to vectors."""
+"""`thalweg words fit | count | solve`: from texts to vectors, at once or step by step."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from thalweg import options
 from thalweg.console import Console, duration
 from thalweg.errors import UsageError
-from thalweg.files import check_output, size_text
+from thalweg.files import MANIFEST, check_output, size_text
 
 if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors
+
+F = TypeVar("F", bound=Callable[..., Any])
+N, X = options.Number, options.option
+LANGUAGES = options.Choice(["auto", "words", "zh", "whitespace"])
+DISTANCES = options.Choice(["harmonic", "uniform", "linear"])
+OBJECTIVES = options.Choice(["pmi-neg", "pmi", "glove"])
+
+reading_options = (
+    X("--window", type=N(int, low=1, high=1000), default=10, help="Tokens to each side that count as near."),
+    X("--min-count", type=N(int, low=1), default=5, help="Leave out rarer words."),
+    X("--language", type=LANGUAGES, default="auto", help="How the text is cut into words."),
+    X("--unit", type=options.Choice(["line", "paragraph", "file"]), default="line", advanced=True,
+      help="What no window reaches across."),
+    options.memory_option(help="Limit for reading and counting, such as 512M.  [default: half of what is free]"),
+    X("--resume", is_flag=True, help="Continue interrupted work in --out."),
+    X("--encoding", default="utf-8", advanced=True, help="Encoding of the files, such as gb18030."),
+    X("--max-words", type=N(int, low=2), advanced=True, help="Keep only the N most frequent words."),
+    X("--distance", type=DISTANCES, default="harmonic", advanced=True, help="Weight of a pair."),
+)  # fmt: skip
+solving_options = (
+    X("--dim", type=N(int, low=1, high=4096), default=128, help="Numbers in a vector."),
+    X("--epochs", type=N(int, low=0), help="Sweeps of the solver.  [default: 5; adagrad: 25]"),
+    X("--objective", type=OBJECTIVES, default="pmi-neg", advanced=True, help="What is minimised."),
+    X("--solver", type=options.Choice(["als", "svd", "adagrad"]), default="als", advanced=True, help="How it is minimised."),
+    X("--model", type=options.Choice(["two-sided", "shared"]), default="two-sided", advanced=True, help="Two vectors a word, or one."),
+    X("--output", type=options.Choice(["sum", "concat", "word"]), advanced=True,
+      help="What is read off the fit.  [default: sum; analogies: concat]"),
+    X("--power", type=N(float), default=0.5, advanced=True, help="Power of the spectrum in what is read off."),
+    X("--x-max", type=N(float, above=0), default=100.0, advanced=True, help="Count of full weight."),
+    X("--alpha", type=N(float, low=0), default=0.75, advanced=True, help="Power of the weight."),
+    X("--truncate/--no-truncate", default=True, advanced=True, help="Cut weights at 1."),
+    X("--rho", type=N(float, low=0), default=1.0, advanced=True, help="Pull of all pairs to the floor."),
+    X("--floor", type=N(float), default=-1.0, advanced=True, help="PMI of a pair that never met."),
+    X("--beta", type=N(float, low=0), default=0.75, advanced=True, help="Power of the pull."),
+    X("--ridge", type=N(float, low=0), advanced=True, help="Pull of the vectors to 0.  [default: 0; pmi: 0.01]"),
+    X("--marginals", type=options.Choice(["tokens", "pairs"]), default="tokens", advanced=True, help="What a word's P is."),
+    X("--smooth", type=N(float, above=0, high=1), advanced=True, help="Power of the context's marginal."),
+    X("--shift", type=N(float), default=0.0, advanced=True, help="Subtracted from every PMI."),
+    X("--subsample", type=N(float, above=0), advanced=True, help="Threshold of word2vec's subsampling, in its expectation."),
+    X("--power-steps", type=N(int, low=0), default=4, advanced=True, help="Steps of the closed-form start."),
+    X("--cg", type=N(int, low=1), default=2, advanced=True, help="Conjugate-gradient steps a row and sweep."),
+    X("--tol", type=N(float, low=0), default=1e-3, advanced=True, help="Relative change of the energy at which als stops."),
+    X("--lr", type=N(float, above=0), default=0.1, advanced=True, help="Step of adagrad."),
+    options.seed_option,
+)  # fmt: skip
+common_options = (options.threads_option, options.overwrite_option, options.json_option, options.quiet_option)
+
+
+def taking(*groups: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """A decorator that gives a command groups of options, in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed([option for group in groups for option in group]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were typed: the library knows the defaults, and a preset must not be overruled by them."""
+    context = click.get_current_context()
+    return {name: value for name, value in values.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
 
 
 @options.command("fit", examples=["thalweg words fit docs: --out vec", "cat notes/*.txt | thalweg words fit - --out vec --dim 64"])
 @click.argument("corpus", nargs=-1, required=True)
 @options.out_option(required=True)
-@options.option("--dim", type=options.Number(int, low=1, high=4096), default=128, help="Numbers in a vector.")
-@options.option("--window", type=options.Number(int, low=1, high=1000), default=10, help="Tokens to each side that count as near.")
-@options.option("--min-count", type=options.Number(int, low=1), default=5, help="Leave out rarer words.")
-@options.option(
-    "--language", type=options.Choice(["auto", "words", "zh", "whitespace"]), default="auto", help="How the text is cut into words."
-)
-@options.option("--unit", type=options.Choice(["line", "paragraph", "file"]), default="line", help="What no window reaches across.")
-@options.option("--epochs", type=options.Number(int, low=0), default=5, help="Sweeps of the solver.")
-@options.option("--encoding", default="utf-8", advanced=True, help="Encoding of the files, such as gb18030.")
-@options.option("--max-words", type=options.Number(int, low=2), advanced=True, help="Keep only the N most frequent words.")
-@options.option(
-    "--distance",
-    type=options.Choice(["harmonic", "uniform", "linear"]),
-    default="harmonic",
-    advanced=True,
-    help="Weight of a pair.",
-)
-@options.option("--x-max", type=options.Number(float, above=0), default=100.0, advanced=True, help="Count of full weight.")
-@options.option("--alpha", type=options.Number(float, low=0), default=0.75, advanced=True, help="Power of the weight.")
-@options.option("--rho", type=options.Number(float, low=0), default=1.0, advanced=True, help="Pull of all pairs to the floor.")
-@options.option("--floor", type=options.Number(float), default=-1.0, advanced=True, help="PMI of a pair that never met.")
-@options.option("--beta", type=options.Number(float, low=0), default=0.75, advanced=True, help="Power of the pull.")
-@options.option("--ridge", type=options.Number(float, low=0), default=0.0, advanced=True, help="Pull of the vectors to 0.")
-@options.seed_option
-@options.threads_option
-@options.overwrite_option
-@options.json_option
-@options.quiet_option
+@taking(solving_options[:1], reading_options, solving_options[1:])
+@X("--start", metavar="svd|noise|DIR", help="Where the solver begins: also the vectors of an older fit.", advanced=True)
+@X("--preset", type=options.Choice(["source"]), advanced=True, help="Everything as simpler_glove does it, unless given.")
+@X("--keep-counts/--no-keep-counts", default=True, advanced=True, help="Leave what was counted in DIR/counts.")
+@taking(common_options)
 def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: bool, **settings: Any) -> None:
     """Make word vectors from texts.
 
     CORPUS is one or more files or folders (also compressed), - for standard input, or docs: for the docstrings of the Python
     packages that are installed.
     """
-    if "" in corpus:
-        raise UsageError("the name of a text is empty")
-    check_output(out, overwrite)
+    _check_names(corpus)
+    if not settings["resume"]:
+        check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words fit")
-    try:
+    given = _given(settings)
+    with _kept(console, out), console.progress() as progress:
         console.note(f"reading {' '.join(corpus)}")
         from thalweg.words import fitting
 
-        with console.progress() as progress:
-            vectors = fitting.fit([Path(name) for name in corpus], progress=progress, **settings)
-    except KeyboardInterrupt:
-        console.note(f"Nothing was written to {out}.")
-        raise
-    for note in _notes(vectors, settings["dim"]):
+        given |= _start_of(given.pop("start", None))
+        vectors = fitting.fit([Path(name) for name in corpus], out=out, overwrite=overwrite, progress=progress, **given)
+    _show_fit(console, vectors, out, settings["dim"])
+
+
+@options.command(
+    "count", examples=["thalweg words count docs: --out counts", "thalweg words count notes/ --out both --merge counts"]
+)
+@click.argument("corpus", nargs=-1, required=True)
+@options.out_option(required=True)
+@taking(reading_options)
+@X("--merge", type=options.ExistingPath(), metavar="DIR", help="Add the counts in DIR to those of CORPUS.")
+@taking(common_options)
+def count(
+    corpus: tuple[str, ...], out: Path, merge: Path | None, overwrite: bool, json: bool, quiet: bool, **settings: Any
+) -> None:
+    """Count which words stand near each other: the first half of fit.
+
+    CORPUS is as for fit. The result does not depend on --memory or --threads.
+    """
+    _check_names(corpus)
+    if not settings["resume"]:
+        check_output(out, overwrite)
+    console = Console(json=json, quiet=quiet, command="words count")
+    with _kept(console, out), console.progress() as progress:
+        console.note(f"reading {' '.join(corpus)}")
+        from thalweg.words import counting
+        from thalweg.words.counts import CooccurrenceCounts
+
+        paths = [Path(name) for name in corpus]
+        older = None if merge is None else CooccurrenceCounts.open(merge)
+        counts = counting.count(paths, out=out, overwrite=overwrite, progress=progress, **_given(settings))
+        if older is not None:
+            counts = counts.merge(older)
+            counts.save(out, overwrite=True)
+    value = {
+        "out": out, "n_words": len(counts.words), "tokens_kept": counts.total_tokens, "stored_pairs": counts.n_stored,
+        **{name: counts.info.get(name) for name in ("tokens_read", "language", "bad_bytes", "skipped")},
+    }  # fmt: skip
+    rows = [
+        ("vocabulary", f"{len(counts.words):,} words"),
+        ("tokens", f"{counts.total_tokens:,} in the vocabulary"),
+        ("pairs", f"{counts.n_stored:,} that met within {counts.window} tokens"),
+        ("time", console.elapsed()),
+        ("counts", str(out)),
+    ]
+    for note in _notes(counts.info | {"tokens_kept": counts.total_tokens}):
         console.note(note)
-    vectors.save(out, overwrite=overwrite)
-    summary = _summary(vectors, out)
-    console.result(summary, lambda: console.table(["", "value"], _rows(vectors, console.elapsed(), out)))
+    console.result(value, lambda: console.table(["", "value"], rows))
+    console.next_steps([f"thalweg words solve {shlex.quote(str(out))} --out vec"])
+
+
+@options.command(
+    "solve", examples=["thalweg words solve counts --out vec --dim 100", "thalweg words solve both --out new --start vec"]
+)
+@click.argument("counts", type=options.ExistingPath())
+@options.out_option(required=True)
+@taking(solving_options)
+@X("--start", metavar="svd|noise|DIR", help="Where the solver begins: also the vectors of an older fit.")
+@X("--resume", is_flag=True, help="Continue interrupted work in --out.")
+@taking(common_options)
+def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **settings: Any) -> None:
+    """Make vectors from counts: the second half of fit.
+
+    COUNTS is a directory made by count, or the counts/ of a fit.
+    """
+    if not settings["resume"]:
+        check_output(out, overwrite)
+    console = Console(json=json, quiet=quiet, command="words solve")
+    from thalweg.words import fitting
+    from thalweg.words.counts import CooccurrenceCounts
+
+    table = CooccurrenceCounts.open(counts)
+    given = _given(settings)
+    given |= _start_of(given.pop("start", None))
+    with _kept(console, out), console.progress() as progress:
+        vectors = fitting.solve(table, out=out, overwrite=overwrite, progress=progress, **given)
+    _show_fit(console, vectors, out, settings["dim"])
+
+
+def _check_names(corpus: tuple[str, ...]) -> None:
+    if "" in corpus:
+        raise UsageError("the name of a text is empty")
+
+
+def _start_of(start: str | None) -> dict[str, Any]:
+    """The keyword `start` of the library: a word, or vectors."""
+    if start is None or start in ("svd", "noise"):
+        return {} if start is None else {"start": start}
+    from thalweg.words.vectors import WordVectors
+
+    return {"start": WordVectors.load(start)}
+
+
+@contextlib.contextmanager
+def _kept(console: Console, out: Path) -> Iterator[None]:
+    """Say after an interruption what is left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        unfinished = (out / "counts" / MANIFEST, out / "counts" / "parts", out / "parts", out / "checkpoint")
+        if any(path.exists() for path in unfinished):
+            console.note(f"What is done is kept in {out}: continue with the same command and --resume.")
+        else:
+            console.note(f"Nothing was written to {out}.")
+        raise
+
+
+def _show_fit(console: Console, vectors: WordVectors, out: Path, dim: int) -> None:
+    for note in _notes(vectors.info, None if vectors.dim >= dim else (dim, vectors.dim, len(vectors))):
+        console.note(note)
+    console.result(_summary(vectors, out), lambda: console.table(["", "value"], _rows(vectors, console.elapsed(), out)))
     console.next_steps(
         [f"thalweg words {verb} {shlex.quote(str(out))} {shlex.quote(asked)}" for verb, asked in _questions(vectors)]
     )
@@ -79,41 +225,43 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
 
 def _summary(vectors: WordVectors, out: Path) -> dict[str, Any]:
     names = ("tokens_read", "tokens_kept", "stored_pairs", "language", "bad_bytes", "skipped", "seconds")
-    facts = {name: vectors.info[name] for name in names}
+    facts = {name: vectors.info.get(name) for name in names}
     return {"out": out, "n_words": len(vectors), "dim": vectors.dim, **facts, "energy_path": vectors.energy_path}
 
 
 def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]]:
-    info = vectors.info
-    seconds = ", ".join(f"{name} {duration(value)}" for name, value in info["seconds"].items())
-    return [
-        ("text", f"{size_text(info['n_bytes'])}, {info['tokens_read']:,} tokens ({info['language']})"),
-        ("vocabulary", f"{len(vectors):,} words, seen {info['min_count']} times or more"),
-        ("pairs", f"{info['stored_pairs']:,} that met within {info['window']} tokens"),
-        ("energy", f"{_energy(vectors.energy_path[0])} at the start, {_energy(vectors.energy_path[-1])} after "
-                   f"{len(vectors.energy_path) - 1} sweeps"),
-        ("time", f"{elapsed} ({seconds})"),
-        ("vectors", f"{out}, {vectors.dim} dimensions"),
-    ]  # fmt: skip
+    info, path = vectors.info, vectors.energy_path
+    rows = []
+    if "tokens_read" in info:
+        rows.append(("text", f"{size_text(info['n_bytes'])}, {info['tokens_read']:,} tokens ({info['language']})"))
+    rows.append(
+        ("vocabulary", f"{len(vectors):,} words" + (f", seen {info['min_count']} times or more" if "min_count" in info else ""))
+    )
+    rows.append(("pairs", f"{info['stored_pairs']:,} that met within {info['window']} tokens"))
+    if path:
+        rows.append(("energy", f"{_energy(path[0])} at the start, {_energy(path[-1])} after {len(path) - 1} sweeps"))
+    seconds = ", ".join(f"{name} {duration(value)}" for name, value in info.get("seconds", {}).items())
+    rows.append(("time", elapsed + (f" ({seconds})" if seconds else "")))
+    return [*rows, ("vectors", f"{out}, {vectors.dim} dimensions")]
 
 
 def _energy(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def _notes(vectors: WordVectors, dim: int) -> list[str]:
-    """What the person should know about how the corpus was read."""
-    info = vectors.info
-    notes = [f"left out {path}: {reason}" for path, reason in info["skipped"][:5]]
-    if len(info["skipped"]) > 5:
-        notes.append(f"left out {len(info['skipped']) - 5} more files")
-    if info["bad_bytes"]:
-        what = "1 byte is" if info["bad_bytes"] == 1 else f"{info['bad_bytes']:,} bytes are"
+def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) -> list[str]:
+    """What the person should know about how the corpus was read. lowered: dim as asked for, dim, words."""
+    skipped, bad, dropped = info.get("skipped", []), info.get("bad_bytes", 0), info.get("dropped_words", 0)
+    notes = [f"left out {path}: {reason}" for path, reason in skipped[:5]]
+    if len(skipped) > 5:
+        notes.append(f"left out {len(skipped) - 5} more files")
+    if bad:
+        what = "1 byte is" if bad == 1 else f"{bad:,} bytes are"
         notes.append(f"{what} not valid in the text's encoding and read as spaces")
-    if info["dropped_words"]:
-        notes.append(f"{info['dropped_words']:,} words longer than 1000 bytes were left out")
-    if vectors.dim < dim:
-        notes.append(f"--dim {dim} was lowered to {vectors.dim}: there are only {len(vectors):,} words")
+    if dropped:
+        notes.append(f"{dropped:,} words longer than 1000 bytes were left out")
+    if lowered is not None:
+        notes.append(f"--dim {lowered[0]} was lowered to {lowered[1]}: there are only {lowered[2]:,} words")
     if info["tokens_kept"] < 100_000:
         notes.append(f"{info['tokens_kept']:,} tokens in the vocabulary are little text: expect rough neighbours")
     return notes

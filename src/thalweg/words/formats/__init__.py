@@ -70,6 +70,9 @@ def read(
     with opened(path) as source:
         _check_foreign(source)
         kind = format or detect(source)
+        if tensor is not None and kind != "safetensors":
+            msg = f"{path} is read as {kind}, which has no tensor {tensor!r:.80}: only safetensors has names for them"
+            raise InputError(msg)
         found = _found(source, kind, allow_nonfinite, tensor, progress)
     info = {
         "source": str(path),

@@ -79,7 +79,7 @@ def most_similar(
 
 
 def _terms(asked: Any, sign: float) -> Iterator[tuple[str, float]]:
-    """The words of one side with their weights: a word, or a list of words and of (word, weight), whose weight then has the sign."""
+    """The words of one side with their weights: a word, or a list of words and of (word, weight with its sign)."""
     for term in [asked] if isinstance(asked, str) else asked or []:
         word, weight = (term[0], term[1]) if isinstance(term, tuple) and len(term) == 2 else (term, sign)
         if not isinstance(word, str):

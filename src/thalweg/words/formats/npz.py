@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -131,6 +132,9 @@ def _words(source: Source, stream: IO[bytes], dtype: np.dtype[Any], n_words: int
     words = Words(source.path)
     for first, last in blocks(n_words, max(1, BLOCK // dtype.itemsize)):
         data = stream.read((last - first) * dtype.itemsize)
+        if dtype.kind == "U" and (np.frombuffer(data, dtype.byteorder.replace("|", "=") + "u4") > sys.maxunicode).any():
+            msg = f"{source.path}: the array 'words' holds numbers that are no letters"  # NumPy would raise SystemError
+            raise DamagedFileError(msg)
         for token in np.frombuffer(data, dtype, last - first).tolist():
             words.add(token)
     stream.read(1)  # at its end zipfile compares the checksum

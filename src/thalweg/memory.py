@@ -1,0 +1,19 @@
+"""How much memory there is for us."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+
+def available(root: Path = Path("/")) -> int:
+    """Bytes that can be taken without pushing others out: what the system has left, within a container's limit."""
+    free = 4 << 30  # where nothing can be found out
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        line = next(line for line in (root / "proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+        free = int(line.split()[1]) << 10
+    for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):
+            group = root / "sys/fs/cgroup"
+            free = min(free, int((group / limit).read_text()) - int((group / used).read_text()))
+    return max(free, 0)

@@ -1,0 +1,254 @@
+"""From a corpus to counts: in memory where they fit, in blocks on disk where they do not; the same bytes either way.
+
+A directory being made holds `parts/` beside what will be there in the end: the stream of word numbers and the runs of
+`thalweg.words.runs`. `resume` continues from what of it is whole, if the texts and the options are those of the interrupted run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg import memory as system
+from thalweg.bundles import Bundle, write_bundle
+from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, ThalwegError, whole_number
+from thalweg.files import check_output, claim, lock, storage_errors, unclaim
+from thalweg.threads import resolve
+from thalweg.version import __version__
+from thalweg.words import corpus as corpora
+from thalweg.words import reading, runs
+from thalweg.words.accumulate import joined, rows_of
+from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, distance_weights, write_table
+from thalweg.words.reading import Progress, Tokens
+
+STREAM_KIND = "thalweg-stream"
+_ENTRY = 24  # bytes of an entry while tables are put together in memory
+_PAIRS = 3.0  # stored pairs a token, at most, for window 10 on texts that are too large for memory
+
+
+def count(
+    corpus: Any,
+    *,
+    window: int = 10,
+    distance: str = "harmonic",
+    min_count: int = 5,
+    max_words: int | None = None,
+    language: str = "auto",
+    unit: str = "line",
+    encoding: str = "utf-8",
+    out: str | Path | None = None,
+    memory: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> CooccurrenceCounts:
+    """Count the co-occurrences in a corpus (as `fit` takes it, or Tokens from `read`).
+
+    out: a directory that the counts are written to; the result is then mapped from there. memory: bytes that reading and counting
+    may take (default: half of what is free); with more text than fits, blocks go to disk, and the counts have the same bytes.
+    resume: continue an interrupted run into `out`. Raises InputError, MissingFileError, OutputExistsError, StorageError.
+    """
+    threads = resolve(threads)
+    weights, scale = distance_weights(whole_number("window", window, least=1), distance)
+    reads: dict[str, Any] = {
+        "language": language,
+        "unit": unit,
+        "encoding": encoding,
+        "min_count": min_count,
+        "max_words": max_words,
+    }
+    if isinstance(corpus, Tokens) or out is None:
+        if memory is not None or resume:
+            msg = "memory= and resume= are for counts on disk: give out= as well, and a corpus that can be read again"
+            raise InputError(msg)
+        tokens = corpus if isinstance(corpus, Tokens) else reading.read(corpus, progress=progress, **reads)
+        counts = _in_memory(tokens, weights, scale, distance, facts(tokens, reads), threads, progress)
+        if out is not None:
+            counts.save(out, overwrite=overwrite)
+        return counts
+    out = Path(out)
+    if not resume:
+        check_output(out, overwrite)
+    with lock(out):
+        return count_into(out, corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress)
+
+
+def count_into(
+    out: Path,
+    corpus: Any,
+    reads: dict[str, Any],
+    window: int,
+    distance: str,
+    *,
+    memory: int | None,
+    resume: bool,
+    threads: int,
+    progress: Progress | None,
+) -> CooccurrenceCounts:
+    """`count` into a directory that the caller has locked."""
+    options = reads | {"window": window, "distance": distance}
+    mark = fingerprint(corpus, options)
+    if resume:
+        finished = _finished(out, mark)
+        if finished is not None:
+            return finished
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    claim(out, KIND, VERSION)
+    parts = out / "parts"
+    if not resume:
+        with storage_errors(parts):
+            shutil.rmtree(parts, ignore_errors=True)
+    try:
+        parts.mkdir(exist_ok=True)
+        free = memory if memory is not None else system.available() // 2
+        tokens = _tokens(corpus, reads, parts, mark, max(1 << 20, free // 8), progress)
+        weights, scale = distance_weights(window, distance)
+        info = facts(tokens, reads) | {"fingerprint": mark}
+        n = len(tokens.ids)
+        fits = not isinstance(tokens.ids, np.memmap) and runs.BASE + n * (12 + _PAIRS * window / 10 * _ENTRY) < free
+        if fits:
+            counts = _in_memory(tokens, weights, scale, distance, info, threads, progress)
+            counts.save(out, overwrite=True)
+        else:
+            _in_blocks(tokens, weights, scale, distance, info, out, free, threads, progress)
+    except BaseException:
+        _leave(out, parts)
+        raise
+    shutil.rmtree(parts, ignore_errors=True)
+    return CooccurrenceCounts.open(out, verify=False)
+
+
+def facts(tokens: Tokens, reads: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest says about the text and how it was read."""
+    chosen = {name: reads[name] for name in ("unit", "min_count", "max_words")}
+    return {"thalweg": __version__, **asdict(tokens.report), "tokens_read": tokens.n_read, **chosen}
+
+
+def _in_memory(
+    tokens: Tokens, weights: npt.NDArray[np.uint64], scale: int, distance: str, info: dict[str, Any], threads: int,
+    progress: Progress | None,
+) -> CooccurrenceCounts:  # fmt: skip
+    parts = list(rows_of(np.asarray(tokens.ids), len(tokens.words), weights, threads=threads, progress=progress))
+    table = joined(parts, len(tokens.words))
+    return CooccurrenceCounts(tokens.words, tokens.counts, *table, scale, len(weights) - 1, distance, info)
+
+
+def _in_blocks(
+    tokens: Tokens, weights: npt.NDArray[np.uint64], scale: int, distance: str, info: dict[str, Any], out: Path, memory: int,
+    threads: int, progress: Progress | None,
+) -> None:  # fmt: skip
+    n_words = len(tokens.words)
+    share = runs.budget(memory, n_words, threads)
+    found = runs.count_blocks(tokens, weights, out / "parts", share, threads, progress)
+    empty = np.zeros(0, np.int32)
+    head = CooccurrenceCounts(
+        tokens.words, tokens.counts, np.zeros(1, np.int64), empty, empty, scale, len(weights) - 1, distance, info
+    )
+    try:
+        _write(head, out, runs.merge_runs(found, n_words, share, threads, progress), np.uint32)
+    except _TooLargeError:
+        _write(head, out, runs.merge_runs(found, n_words, share, threads, progress), np.uint64)
+
+
+class _TooLargeError(Exception):
+    """A sum that 32 bits do not hold."""
+
+
+def _write(head: CooccurrenceCounts, out: Path, rows: Iterator[Any], dtype: Any) -> None:
+    lengths = np.zeros(len(head.words), np.int64)
+
+    def entries() -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+        first = 0
+        for n, columns, numbers in rows:
+            lengths[first : first + len(n)] = n
+            first += len(n)
+            if dtype is np.uint32 and len(numbers) and numbers.max() >= 1 << 32:
+                raise _TooLargeError
+            yield columns, numbers
+
+    write_table(head, out, lengths, entries(), dtype, overwrite=True)
+
+
+# What an interrupted run left
+
+
+def fingerprint(corpus: Any, options: dict[str, Any]) -> str | None:
+    """A hash of the options and of what tells the texts apart (path, size, time, both ends); None for what is read once."""
+    if corpora.is_text_list(corpus):
+        return None
+    paths = [corpus] if not isinstance(corpus, (list, tuple)) else list(corpus)
+    decides: list[Any] = [options, __version__]
+    for source in corpora.sources(paths, corpora.Report()):
+        path = Path(source.name)
+        if source.name == "standard input" or (path.exists() and not path.is_file()):
+            return None
+        if path.is_file():
+            status = path.stat()
+            with path.open("rb") as stream:
+                first = stream.read(corpora.BLOCK)
+                stream.seek(max(0, status.st_size - corpora.BLOCK))
+                ends = hashlib.sha256(first + stream.read(corpora.BLOCK)).hexdigest()
+            decides.append([source.name, status.st_size, status.st_mtime_ns, ends])
+        else:
+            decides.append(source.name)
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _finished(out: Path, mark: str | None) -> CooccurrenceCounts | None:
+    """The counts in `out` if they are whole and of this corpus; None if they have to be made. Raises where they are of another."""
+    if mark is None:
+        msg = "this corpus can be read once only (standard input, a pipe, Python objects), so that there is nothing to resume"
+        raise InputError(msg)
+    try:
+        counts = CooccurrenceCounts.open(out)
+    except (MissingFileError, DamagedFileError):
+        return None
+    if counts.info.get("fingerprint") != mark:
+        msg = f"{out} holds counts of other texts or options, which cannot be resumed: use --overwrite"
+        raise OutputExistsError(msg)
+    return counts
+
+
+def _tokens(corpus: Any, reads: dict[str, Any], parts: Path, mark: str | None, held: int, progress: Progress | None) -> Tokens:
+    """The stream: what an interrupted run left of it, or read now; kept in `parts` if it did not fit into `held` bytes."""
+    try:
+        bundle = Bundle(parts / "stream", STREAM_KIND, VERSION)
+        n = bundle.manifest["n_ids"]
+        if mark is not None and bundle.manifest.get("fingerprint") == mark and (parts / "tokens.i32").stat().st_size == 4 * n:
+            words = bundle.json("vocab.json")
+            ids = np.memmap(parts / "tokens.i32", np.int32, "r")
+            report = corpora.Report(**bundle.manifest["report"])
+            counts = np.array(bundle.array("word_counts.npy", "<i8", (len(words),)))
+            return Tokens(words, counts, ids, bundle.manifest["n_read"], report)
+    except (ThalwegError, OSError, KeyError, TypeError):
+        pass
+    for left in parts.iterdir():  # of another text, or not whole
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+    tokens = reading.read(corpus, spill=(parts, held), progress=progress, **reads)
+    if isinstance(tokens.ids, np.memmap):
+        with write_bundle(parts / "stream", STREAM_KIND, VERSION) as stream:
+            stream.json("vocab.json", tokens.words)
+            stream.array("word_counts.npy", tokens.counts)
+            stream.manifest |= {"n_ids": len(tokens.ids), "n_read": tokens.n_read, "fingerprint": mark}
+            stream.manifest["report"] = asdict(tokens.report)
+    return tokens
+
+
+def _leave(out: Path, parts: Path) -> None:
+    """After an interruption or a failure: what can be resumed stays, an empty shell does not."""
+    if not (parts / "stream" / "manifest.json").exists():
+        shutil.rmtree(parts, ignore_errors=True)
+    unclaim(out)
+
+
+__all__ = ["count", "count_into", "facts", "fingerprint"]
