@@ -72,7 +72,7 @@ def fasttext(tokens: Path, threads: int, seed: int, *, window: int = 5, epochs: 
     import fasttext as program
 
     model = program.train_unsupervised(
-        str(tokens), "skipgram", dim=DIM, ws=window, epoch=epochs, minCount=5, thread=threads, seed=seed, verbose=0
+        str(tokens), "skipgram", dim=DIM, ws=window, epoch=epochs, minCount=5, thread=threads, verbose=0
     )
     names = [word for word in model.get_words() if word != "</s>"]
     return names, np.array([model.get_word_vector(word) for word in names])
@@ -93,7 +93,7 @@ def glove(tokens: Path, threads: int, seed: int, *, window: int = 10, epochs: in
         train = [programs / "glove", "-save-file", folder / "vectors", "-input-file", folder / "shuffled", "-vocab-file"]
         train += [folder / "vocab", "-threads", str(threads), "-vector-size", str(DIM), "-iter", str(epochs), "-binary", "0"]
         subprocess.run([*train, "-seed", str(seed + 1), "-verbose", "0"], check=True, cwd=folder, stdout=subprocess.DEVNULL)
-        rows = [line.split(" ") for line in (folder / "vectors.txt").read_text(encoding="utf-8").splitlines()]
+        rows = [line.split(" ") for line in (folder / "vectors.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")]
     rows = [row for row in rows if row[0] != "<unk>"]
     return [row[0] for row in rows], np.array([row[1:] for row in rows], np.float32)
 

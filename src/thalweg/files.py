@@ -14,7 +14,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -57,14 +57,14 @@ def storage_errors(path: Path, doing: str = "writing") -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(_existing_parent(path)).free
+            free = shutil.disk_usage(existing_parent(path)).free
             msg = f"the disk is full while {doing} {path} ({size_text(free)} left): free some space or choose another place"
         else:
             msg = f"{doing} {path} failed: {error.strerror or error}"
         raise StorageError(msg, error.errno) from error
 
 
-def _existing_parent(path: Path) -> Path:
+def existing_parent(path: Path) -> Path:
     return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
 
 
@@ -126,6 +126,13 @@ class Writer:
         return self._hash.hexdigest()
 
 
+def append(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Append to a file of work under way, which no reader trusts before it is whole. Raises StorageError."""
+    with storage_errors(path), _open(path, "ab") as out:
+        for part in parts:
+            _write(out, part)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically; lone surrogates (of file names that are no text) as the escapes that JSON has for them."""
     with atomic(path) as out:
@@ -180,15 +187,28 @@ def check_output(path: Path, overwrite: bool = False) -> None:
         msg = f"{path} is not empty and holds {what}: choose another directory"
         raise OutputExistsError(msg)
     if content and not overwrite and manifest_of(path).get("complete") is False:
+        _refuse_held(path)
         msg = f"{path} holds interrupted work: continue it with --resume (resume=True), or begin again with --overwrite"
         raise OutputExistsError(msg)
     if content and not overwrite:
         msg = f"{path} is not empty: choose another directory, or replace what is there with --overwrite (overwrite=True)"
         raise OutputExistsError(msg)
-    writable = _existing_parent(path)
+    writable = existing_parent(path)
     if not (writable.is_dir() and os.access(writable, os.W_OK)):
         msg = f"{path} cannot be made: {writable} is not a writable directory"
         raise StorageError(msg, errno.EACCES)
+
+
+def check_resumable(path: Path, kind: str) -> None:
+    """Refuse, before any work, a directory that interrupted work of this kind cannot have been written to.
+
+    Raises as check_output does with `overwrite`, OutputExistsError also for a finished result of another kind.
+    """
+    check_output(path, overwrite=True)
+    found = manifest_of(path).get("format", kind)
+    if found != kind:
+        msg = f"{path} holds {found!r} and no interrupted work that could be resumed: choose another directory"
+        raise OutputExistsError(msg)
 
 
 def manifest_of(path: Path) -> dict[str, Any]:
@@ -228,13 +248,15 @@ def lock(folder: Path) -> Iterator[None]:
     with storage_errors(file):
         stream = _locked(file)
     try:
-        stream.truncate(0)
-        stream.write(str(os.getpid()))
-        stream.flush()
+        with storage_errors(file):
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
         yield
     finally:
         remove(file)
-        stream.close()
+        with contextlib.suppress(OSError):  # on a full disk the number is still waiting to be written
+            stream.close()
         for path in made:
             with contextlib.suppress(OSError):  # it holds something
                 path.rmdir()
@@ -248,14 +270,25 @@ def _locked(file: Path) -> IO[str]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            stream.seek(0)
-            holder = stream.read().strip() or "unknown"
+            with stream:
+                stream.seek(0)
+                holder = stream.read().strip() or "unknown"
             msg = f"{file.parent} is being written by another thalweg (process {holder}): wait for its end"
             raise OutputExistsError(msg) from None
+        except OSError:
+            stream.close()
+            raise
         with contextlib.suppress(FileNotFoundError):
             if file.stat().st_ino == os.fstat(stream.fileno()).st_ino:
                 return stream
         stream.close()  # its holder removed it between our opening and our locking
+
+
+def _refuse_held(folder: Path) -> None:
+    """Raise OutputExistsError if a process holds the lock of a directory; a lock that nobody holds stays as it is."""
+    if (folder / LOCK).exists():
+        with storage_errors(folder / LOCK):
+            _locked(folder / LOCK).close()
 
 
 def claim(path: Path, kind: str, version: int) -> None:

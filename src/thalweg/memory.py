@@ -15,5 +15,15 @@ def available(root: Path = Path("/")) -> int:
     for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
         with contextlib.suppress(OSError, ValueError):
             group = root / "sys/fs/cgroup"
-            free = min(free, int((group / limit).read_text()) - int((group / used).read_text()))
+            taken = int((group / used).read_text()) - _cached(group / Path(used).parent)
+            free = min(free, int((group / limit).read_text()) - taken)
     return max(free, 0)
+
+
+def _cached(group: Path) -> int:
+    """Bytes that a container is charged with for files, and that are given back when they are needed."""
+    with contextlib.suppress(OSError, ValueError):
+        lines = [line.split() for line in (group / "memory.stat").read_text().splitlines()]
+        facts = {line[0]: int(line[1]) for line in lines if len(line) == 2}
+        return facts.get("total_inactive_file", facts.get("inactive_file", 0))
+    return 0

@@ -13,19 +13,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thalweg.words.counting import count
     from thalweg.words.counts import CooccurrenceCounts
+    from thalweg.words.estimator import WordVectorizer
     from thalweg.words.fitting import fit, solve
     from thalweg.words.reading import read
     from thalweg.words.vectors import WordVectors
 
 _HOMES = {
     "CooccurrenceCounts": "counts",
+    "WordVectorizer": "estimator",
     "WordVectors": "vectors",
     "count": "counting",
     "fit": "fitting",
     "read": "reading",
     "solve": "fitting",
 }
-__all__ = ["CooccurrenceCounts", "WordVectors", "count", "fit", "read", "solve"]
+__all__ = ["CooccurrenceCounts", "WordVectorizer", "WordVectors", "count", "fit", "read", "solve"]
 
 
 def __getattr__(name: str) -> object:

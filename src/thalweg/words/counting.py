@@ -20,13 +20,13 @@ import numpy.typing as npt
 from thalweg import memory as system
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, ThalwegError, whole_number
-from thalweg.files import check_output, claim, lock, storage_errors, unclaim
+from thalweg.files import check_output, check_resumable, claim, lock, remove, storage_errors, unclaim
 from thalweg.threads import resolve
 from thalweg.version import __version__
 from thalweg.words import corpus as corpora
 from thalweg.words import reading, runs
 from thalweg.words.accumulate import joined, rows_of
-from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, distance_weights, write_table
+from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, check_addable, distance_weights, merged_fingerprint, write_table
 from thalweg.words.reading import Progress, Tokens
 
 STREAM_KIND = "thalweg-stream"
@@ -46,6 +46,7 @@ def count(
     encoding: str = "utf-8",
     out: str | Path | None = None,
     memory: int | None = None,
+    merge: CooccurrenceCounts | None = None,
     resume: bool = False,
     overwrite: bool = False,
     threads: int | None = None,
@@ -55,16 +56,19 @@ def count(
 
     out: a directory that the counts are written to; the result is then mapped from there. memory: bytes that reading and counting
     may take (default: half of what is free); with more text than fits, blocks go to disk, and the counts have the same bytes.
-    resume: continue an interrupted run into `out`. Raises InputError, MissingFileError, OutputExistsError, StorageError.
+    merge: older counts that are added, with the same window and distance. resume: continue an interrupted run into `out`. Raises InputError, MissingFileError, OutputExistsError, StorageError.
     """
     threads = resolve(threads)
-    weights, scale = distance_weights(whole_number("window", window, least=1), distance)
+    window = whole_number("window", window, least=1)
+    weights, scale = distance_weights(window, distance)
+    if merge is not None:
+        check_addable(window, distance, merge)
     reads: dict[str, Any] = {
         "language": language,
         "unit": unit,
         "encoding": encoding,
-        "min_count": min_count,
-        "max_words": max_words,
+        "min_count": whole_number("min_count", min_count, least=1),
+        "max_words": None if max_words is None else whole_number("max_words", max_words, least=2),
     }
     if isinstance(corpus, Tokens) or out is None:
         if memory is not None or resume:
@@ -72,14 +76,22 @@ def count(
             raise InputError(msg)
         tokens = corpus if isinstance(corpus, Tokens) else reading.read(corpus, progress=progress, **reads)
         counts = _in_memory(tokens, weights, scale, distance, facts(tokens, reads), threads, progress)
+        counts = counts if merge is None else counts.merge(merge)
         if out is not None:
             counts.save(out, overwrite=overwrite)
         return counts
     out = Path(out)
-    if not resume:
-        check_output(out, overwrite)
+    check_resumable(out, KIND) if resume else check_output(out, overwrite)
     with lock(out):
-        return count_into(out, corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress)
+        if resume and merge is not None:
+            mark = merged_fingerprint(fingerprint(corpus, reads | {"window": window, "distance": distance}), merge)
+            if mark is not None and (finished := _whole(out)) is not None and finished.info.get("fingerprint") == mark:
+                return finished
+        counts = count_into(out, corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress)
+        if merge is None:
+            return counts
+        counts.merge(merge).save(out, overwrite=True)
+        return CooccurrenceCounts.open(out, verify=False)
 
 
 def count_into(
@@ -96,21 +108,21 @@ def count_into(
 ) -> CooccurrenceCounts:
     """`count` into a directory that the caller has locked."""
     options = reads | {"window": window, "distance": distance}
-    mark = fingerprint(corpus, options)
+    mark, parts = fingerprint(corpus, options), out / "parts"
     if resume:
         finished = _finished(out, mark)
         if finished is not None:
+            shutil.rmtree(parts, ignore_errors=True)
             return finished
     with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     claim(out, KIND, VERSION)
-    parts = out / "parts"
     if not resume:
-        with storage_errors(parts):
-            shutil.rmtree(parts, ignore_errors=True)
+        shutil.rmtree(parts, ignore_errors=True)
     try:
-        parts.mkdir(exist_ok=True)
-        free = memory if memory is not None else system.available() // 2
+        with storage_errors(parts):
+            parts.mkdir(exist_ok=True)
+        free = memory if memory is not None else runs.BASE + system.available() // 2
         tokens = _tokens(corpus, reads, parts, mark, max(1 << 20, free // 8), progress)
         weights, scale = distance_weights(window, distance)
         info = facts(tokens, reads) | {"fingerprint": mark}
@@ -122,7 +134,7 @@ def count_into(
         else:
             _in_blocks(tokens, weights, scale, distance, info, out, free, threads, progress)
     except BaseException:
-        _leave(out, parts)
+        _leave(out, parts, mark)
         raise
     shutil.rmtree(parts, ignore_errors=True)
     return CooccurrenceCounts.open(out, verify=False)
@@ -193,8 +205,8 @@ def fingerprint(corpus: Any, options: dict[str, Any]) -> str | None:
         if source.name == "standard input" or (path.exists() and not path.is_file()):
             return None
         if path.is_file():
-            status = path.stat()
-            with path.open("rb") as stream:
+            with storage_errors(path, "reading"), path.open("rb") as stream:
+                status = path.stat()
                 first = stream.read(corpora.BLOCK)
                 stream.seek(max(0, status.st_size - corpora.BLOCK))
                 ends = hashlib.sha256(first + stream.read(corpora.BLOCK)).hexdigest()
@@ -209,44 +221,63 @@ def _finished(out: Path, mark: str | None) -> CooccurrenceCounts | None:
     if mark is None:
         msg = "this corpus can be read once only (standard input, a pipe, Python objects), so that there is nothing to resume"
         raise InputError(msg)
+    counts = _whole(out)
+    if counts is None or counts.info.get("fingerprint") == mark:
+        return counts
+    if _stream(out / "parts", mark) is not None:  # these counts were being replaced by those that are wanted
+        return None
+    msg = f"{out} holds counts of other texts or options, which cannot be resumed: use --overwrite"
+    raise OutputExistsError(msg)
+
+
+def _whole(out: Path) -> CooccurrenceCounts | None:
     try:
-        counts = CooccurrenceCounts.open(out)
+        return CooccurrenceCounts.open(out)
     except (MissingFileError, DamagedFileError):
         return None
-    if counts.info.get("fingerprint") != mark:
-        msg = f"{out} holds counts of other texts or options, which cannot be resumed: use --overwrite"
-        raise OutputExistsError(msg)
-    return counts
+
+
+def _stream(parts: Path, mark: str | None) -> Bundle | None:
+    """What an interrupted run wrote about the stream of word numbers, if it was of this corpus."""
+    try:
+        bundle = Bundle(parts / "stream", STREAM_KIND, VERSION)
+    except (MissingFileError, DamagedFileError):
+        return None
+    return bundle if mark is not None and bundle.manifest.get("fingerprint") == mark else None
 
 
 def _tokens(corpus: Any, reads: dict[str, Any], parts: Path, mark: str | None, held: int, progress: Progress | None) -> Tokens:
     """The stream: what an interrupted run left of it, or read now; kept in `parts` if it did not fit into `held` bytes."""
+    bundle, file = _stream(parts, mark), parts / "tokens.i32"
     try:
-        bundle = Bundle(parts / "stream", STREAM_KIND, VERSION)
-        n = bundle.manifest["n_ids"]
-        if mark is not None and bundle.manifest.get("fingerprint") == mark and (parts / "tokens.i32").stat().st_size == 4 * n:
+        if bundle is not None and _sha256(file) == bundle.manifest["sha256"]:
             words = bundle.json("vocab.json")
-            ids = np.memmap(parts / "tokens.i32", np.int32, "r")
+            ids = np.memmap(file, np.int32, "r")
             report = corpora.Report(**bundle.manifest["report"])
             counts = np.array(bundle.array("word_counts.npy", "<i8", (len(words),)))
             return Tokens(words, counts, ids, bundle.manifest["n_read"], report)
     except (ThalwegError, OSError, KeyError, TypeError):
         pass
     for left in parts.iterdir():  # of another text, or not whole
-        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+        shutil.rmtree(left, ignore_errors=True) if left.is_dir() else remove(left)
     tokens = reading.read(corpus, spill=(parts, held), progress=progress, **reads)
     if isinstance(tokens.ids, np.memmap):
         with write_bundle(parts / "stream", STREAM_KIND, VERSION) as stream:
             stream.json("vocab.json", tokens.words)
             stream.array("word_counts.npy", tokens.counts)
-            stream.manifest |= {"n_ids": len(tokens.ids), "n_read": tokens.n_read, "fingerprint": mark}
+            stream.manifest |= {"sha256": _sha256(file), "n_read": tokens.n_read, "fingerprint": mark}
             stream.manifest["report"] = asdict(tokens.report)
     return tokens
 
 
-def _leave(out: Path, parts: Path) -> None:
+def _sha256(file: Path) -> str:
+    with storage_errors(file, "reading"), file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _leave(out: Path, parts: Path, mark: str | None) -> None:
     """After an interruption or a failure: what can be resumed stays, an empty shell does not."""
-    if not (parts / "stream" / "manifest.json").exists():
+    if _stream(parts, mark) is None:
         shutil.rmtree(parts, ignore_errors=True)
     unclaim(out)
 

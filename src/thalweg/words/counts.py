@@ -15,6 +15,7 @@ How they are counted stands in `thalweg.words.accumulate`, out of memory in `tha
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,7 @@ import numpy.typing as npt
 
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses
+from thalweg.jit import kernel
 from thalweg.words.accumulate import Rows, joined, merged, rows_of
 from thalweg.words.reading import Progress, Tokens
 
@@ -130,10 +132,7 @@ class CooccurrenceCounts:
         Raises InputError unless window, distance and scale are the same. A word that was too rare in one text has no counts
         from there.
         """
-        for name in ("window", "distance", "scale"):
-            if getattr(self, name) != getattr(other, name):
-                msg = f"counts with {name} {getattr(self, name)} and {getattr(other, name)} cannot be added"
-                raise InputError(msg)
+        check_addable(self.window, self.distance, other)
         total = dict(zip(self.words, self.word_counts.tolist(), strict=True))
         for word, n in zip(other.words, other.word_counts.tolist(), strict=True):
             total[word] = total.get(word, 0) + n
@@ -150,7 +149,7 @@ class CooccurrenceCounts:
             indptr=indptr,
             indices=indices,
             values=values,
-            info=self.info | {"sources": sources},
+            info={**self.info, "sources": sources, "fingerprint": merged_fingerprint(self.info.get("fingerprint"), other)},
         )
 
     def _renumbered(self, numbers: list[int], n_words: int) -> Rows:
@@ -183,18 +182,28 @@ class CooccurrenceCounts:
         facts = bundle.manifest
         numbers = [facts.get(name) for name in ("n_words", "n_stored", "scale", "window")]
         words = bundle.json("vocab.json")
-        sound = all(isinstance(n, int) and 0 <= n < 1 << 48 for n in numbers) and facts.get("distance") in DISTANCES
-        if not sound or not isinstance(words, list) or len(words) != numbers[0] or not isinstance(facts.get("info"), dict):
+        sound = all(isinstance(n, int) and 0 <= n < 1 << 48 for n in numbers) and isinstance(facts.get("info"), dict)
+        if not sound or facts.get("distance") not in DISTANCES or 0 in (numbers[0], *numbers[2:]):
             msg = f"{path}: the manifest is damaged"
             raise DamagedFileError(msg)
         n_words, n_stored, scale, window = (int(n) for n in numbers if isinstance(n, int))
-        wide = facts["files"].get("values.npy", {}).get("dtype") in ("uint64", "<u8")
+        if not isinstance(words, list) or len(words) != n_words or not all(isinstance(word, str) for word in words):
+            msg = f"{path}: vocab.json is not a list of {n_words} words"
+            raise DamagedFileError(msg)
+        stored = facts["files"].get("values.npy")
+        wide = isinstance(stored, dict) and stored.get("dtype") in ("uint64", "<u8")
         counts = bundle.array("word_counts.npy", "<i8", (n_words,))
         indptr = bundle.array("indptr.npy", "<i8", (n_words + 1,))
         indices = bundle.array("indices.npy", "<i4", (n_stored,))
         values = bundle.array("values.npy", "<u8" if wide else "<u4", (n_stored,))
-        if n_words == 0 or indptr[0] != 0 or indptr[-1] != n_stored or (np.diff(indptr) < 0).any():
+        if indptr[0] != 0 or indptr[-1] != n_stored or (np.diff(indptr) < 0).any():
             msg = f"{path}: indptr.npy does not describe {n_stored} entries"
+            raise DamagedFileError(msg)
+        if (counts < 1).any():
+            msg = f"{path}: word_counts.npy says that a word never occurred"
+            raise DamagedFileError(msg)
+        if verify and (bad := _unsound_row(np.asarray(indptr), np.asarray(indices), np.asarray(values))) >= 0:
+            msg = f"{path}: row {bad} of the table does not hold rising columns up to {bad} with counts above 0"
             raise DamagedFileError(msg)
         return cls(words, counts, indptr, indices, values, scale, window, facts["distance"], facts["info"])
 
@@ -203,6 +212,32 @@ class CooccurrenceCounts:
             f"CooccurrenceCounts({len(self.words):,} words, {self.n_stored:,} stored pairs, "
             f"{self.total_tokens:,} tokens, window={self.window}, distance={self.distance!r})"
         )
+
+
+def check_addable(window: int, distance: str, other: CooccurrenceCounts) -> None:
+    """Raise InputError unless counts made with this window and distance can be added to others."""
+    for name, value in (("window", window), ("distance", distance)):
+        if value != getattr(other, name):
+            msg = f"counts with {name} {value} and {getattr(other, name)} cannot be added: count again with the same {name}"
+            raise InputError(msg)
+
+
+def merged_fingerprint(one: str | None, other: CooccurrenceCounts) -> str | None:
+    """What tells the sum from either part of it, so that nothing is added twice; None if one of them is read once only."""
+    marks = one, other.info.get("fingerprint")
+    return None if None in marks else hashlib.sha256(" ".join(map(str, marks)).encode()).hexdigest()
+
+
+@kernel
+def _unsound_row(indptr, indices, values):  # type: ignore[no-untyped-def]
+    """The first row with a column out of order or above the diagonal, or a count of 0; -1 if there is none."""
+    for row in range(len(indptr) - 1):
+        before = -1
+        for e in range(indptr[row], indptr[row + 1]):
+            if not before < indices[e] <= row or values[e] == 0:
+                return row
+            before = indices[e]
+    return -1
 
 
 def write_table(
@@ -247,4 +282,4 @@ def count(
     return CooccurrenceCounts(tokens.words, tokens.counts, *joined(parts, len(tokens.words)), scale, window, distance)
 
 
-__all__ = ["DISTANCES", "CooccurrenceCounts", "count", "distance_weights", "write_table"]
+__all__ = ["DISTANCES", "CooccurrenceCounts", "check_addable", "count", "distance_weights", "merged_fingerprint", "write_table"]

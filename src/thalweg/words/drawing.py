@@ -65,7 +65,8 @@ def _names(axes: Any, word_map: WordMap, points: Doubles, frame: tuple[float, fl
     """Write the names that find room, and return their number."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    renderer = FigureCanvasAgg(axes.figure).get_renderer()
+    canvas: Any = FigureCanvasAgg(axes.figure)
+    renderer = canvas.get_renderer()
     texts = [
         axes.text(
             0, 0, style.plain(shortened(word)), fontsize=SIZE, color=ink(_colour(group)), ha="center", va="center", zorder=4,
@@ -124,7 +125,7 @@ def ink(colour: str) -> str:
     rgb = np.asarray(to_rgb(colour))
     while 1.05 / (luminance(rgb) + 0.05) < 5:
         rgb = rgb * 0.95
-    return to_hex(rgb)
+    return to_hex((float(rgb[0]), float(rgb[1]), float(rgb[2])))
 
 
 def luminance(rgb: Doubles) -> float:

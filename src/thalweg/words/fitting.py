@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import InputError, StorageError, ThalwegError, near_misses, whole_number
-from thalweg.files import check_output, claim, lock, unclaim
+from thalweg.files import check_output, check_resumable, claim, lock, unclaim
 from thalweg.threads import resolve
 from thalweg.words import adagrad, als, counting, gauge, objective, reading, shared, storage, svd
 from thalweg.words.checkpoints import Checkpoints
@@ -36,6 +36,7 @@ def fit(
     encoding: str = "utf-8",
     distance: str | None = None,
     preset: str | None = None,
+    start: WordVectors | str | None = None,
     out: str | Path | None = None,
     memory: int | None = None,
     resume: bool = False,
@@ -51,7 +52,7 @@ def fit(
     token lists. language: "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut). unit: "line", "paragraph" or "file", which no window crosses. window: tokens to each side. distance: weight of a
     pair, "harmonic" 1/distance (default), "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
-    preset: "source", everything as the source's program does it, where nothing else is said.
+    preset: "source", everything as the source's program does it, where nothing else is said. start: as in `solve`.
 
     out: a directory to write to: vectors, and in `counts/` what was counted (keep_counts). memory: bytes that reading and counting
     may take; resume: continue an interrupted fit into `out`, with the same result. Both need `out`.
@@ -64,6 +65,7 @@ def fit(
             msg = f"preset={preset!r} is not known.{near_misses(preset, PRESETS)}"
             raise InputError(msg)
         options, distance = PRESETS[preset] | options, distance or "uniform"
+    start, options = _start_apart(start, options)
     settings, distance = Settings().with_(**options), distance or "harmonic"
     window, min_count = whole_number("window", window, least=1), whole_number("min_count", min_count, least=1)
     max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
@@ -84,10 +86,10 @@ def fit(
         counts = count(tokens, window=window, distance=distance, threads=threads, progress=progress)
         counts.info.update(counting.facts(tokens, reads))
         del tokens
-        return _timed(solve(counts, settings, threads=threads, progress=progress), began, time.monotonic())
+        counted = time.monotonic()
+        return _timed(solve(counts, settings, start=start, threads=threads, progress=progress), began, counted)
     out = Path(out)
-    if not resume:
-        check_output(out, overwrite)
+    check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
     with lock(out):
         claim(out, storage.KIND, storage.VERSION)
         fresh = not (out / "counts").exists()
@@ -96,7 +98,7 @@ def fit(
                 out / "counts", corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress
             )
             counted = time.monotonic()
-            vectors = _solve_into(out, counts, settings, None, resume, threads, progress, lambda v: _timed(v, began, counted))
+            vectors = _solve_into(out, counts, settings, start, resume, threads, progress, lambda v: _timed(v, began, counted))
         except BaseException as error:
             resumable = isinstance(error, (KeyboardInterrupt, StorageError)) and counting.fingerprint(corpus, {}) is not None
             if fresh and not resumable:
@@ -132,8 +134,7 @@ def solve(
     from, of the same or of other words (those they do not know begin at 0). out, resume, overwrite: as in `fit`.
     Raises InputError or TypeError for what cannot be.
     """
-    if isinstance(start, str):
-        options["start"], start = start, None
+    start, options = _start_apart(start, options)
     settings = (settings or Settings()).with_(**options)
     if out is None:
         if resume:
@@ -141,8 +142,7 @@ def solve(
             raise InputError(msg)
         return _vectors(counts, settings, start, None, threads, progress)
     out = Path(out)
-    if not resume:
-        check_output(out, overwrite)
+    check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
     with lock(out):
         claim(out, storage.KIND, storage.VERSION)
         try:
@@ -152,18 +152,25 @@ def solve(
             raise
 
 
+def _start_apart(start: WordVectors | str | None, options: dict[str, Any]) -> tuple[WordVectors | None, dict[str, Any]]:
+    """Vectors to start from, or None; the options, with the name of a start among them."""
+    return (None, options | {"start": start}) if isinstance(start, str) else (start, options)
+
+
 def _solve_into(
     out: Path, counts: CooccurrenceCounts, settings: Settings, start: WordVectors | None, resume: bool, threads: int | None,
     progress: Progress | None, finish: Callable[[WordVectors], WordVectors],
 ) -> WordVectors:  # fmt: skip
     """Solve with checkpoints, and write the vectors: what a resumed job finds finished is only read."""
-    began_with = None if start is None else hashlib.sha256(np.ascontiguousarray(start.word).data).hexdigest()
-    told = [asdict(settings), counts.info.get("fingerprint"), counts.total_tokens, counts.total_pairs, began_with]
+    began_with = None if start is None else _hash(start.words, start.word, start.context)
+    counted = _hash(counts.words, counts.word_counts, counts.indptr)  # and not the counts themselves, of which there are gigabytes
+    told = [asdict(settings), counts.info.get("fingerprint"), counted, counts.total_tokens, counts.total_pairs, began_with]
     mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     checkpoints = Checkpoints(out / "checkpoint", mark)
     if resume:
         done = _finished(out, mark)
         if done is not None:
+            shutil.rmtree(checkpoints.folder, ignore_errors=True)
             return done
     else:
         shutil.rmtree(checkpoints.folder, ignore_errors=True)
@@ -172,6 +179,13 @@ def _solve_into(
     storage.save(vectors, out, overwrite=True)
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
     return vectors
+
+
+def _hash(words: list[str], *arrays: Any) -> str:
+    digest = hashlib.sha256(json.dumps(words).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def _finished(out: Path, mark: str) -> WordVectors | None:
@@ -193,6 +207,7 @@ def _vectors(
     dim = min(settings.dim, len(counts.words) - 1)
     table = objective.table(counts, settings)
     word, context, path = _solved(table, dim, settings, _rows_of(start, counts.words, dim), checkpoints, threads, progress)
+    del table  # the largest thing there is
     spectrum = None
     if settings.objective != "glove":  # whose biases are not in the product, so that no gauge is its own
         word, context, spectrum = gauge.balance(word, context)
@@ -253,6 +268,9 @@ def _rows_of(start: WordVectors | None, words: list[str], dim: int) -> tuple[Flo
     sides = np.zeros((2, len(words), dim), np.float32)
     width = min(dim, start.dim)
     known = [(row, start.index[word]) for row, word in enumerate(words) if word in start.index]
-    rows, places = (np.array(column, np.int64) for column in zip(*known, strict=True)) if known else (np.zeros(0, np.int64),) * 2
+    if not known:
+        msg = f"{start.name} knows none of the {len(words):,} words: vectors of 0 are no start"
+        raise InputError(msg)
+    rows, places = (np.array(column, np.int64) for column in zip(*known, strict=True))
     sides[0, rows, :width], sides[1, rows, :width] = start.word[places, :width], start.context[places, :width]
     return sides[0], sides[1]

@@ -21,7 +21,10 @@ def balance(word: Floats, context: Floats) -> tuple[Floats, Floats, Doubles]:
         q_context, r_context = np.linalg.qr(context.astype(np.float64))
         left, spectrum, right = np.linalg.svd(r_word @ r_context.T)
         root = np.sqrt(spectrum)
-        word64, context64 = q_word @ (left * root), q_context @ (right.T * root)
+        word64 = q_word @ (left * root)
+        del q_word
+        context64 = q_context @ (right.T * root)
+        del q_context
     largest = np.argmax(np.abs(word64), axis=0)
     signs = np.where(word64[largest, np.arange(word64.shape[1])] < 0, -1.0, 1.0)
     balanced = np.zeros((2, n_words, dim), np.float32)

@@ -73,13 +73,15 @@ def _rectangles(centres: Doubles, half: Doubles) -> Doubles:
 def _overlap(found: Doubles, boxes: Doubles, air: float) -> npt.NDArray[np.bool_]:
     """Which of the rectangles meet any of the others.   (m, 4), (k, 4) -> (m,)"""
     apart = (found[:, None, :2] >= boxes[None, :, 2:] + air) | (found[:, None, 2:] + air <= boxes[None, :, :2])
-    return np.asarray((~apart.any(axis=2)).any(axis=1))
+    meets: npt.NDArray[np.bool_] = np.any(~np.any(apart, axis=2), axis=1)
+    return meets
 
 
 def _cover(found: Doubles, points: Doubles, margin: float) -> npt.NDArray[np.bool_]:
     """Which of the rectangles, widened by a margin, hold any of the points.   (m, 4), (k, 2) -> (m,)"""
     inside = (points[None] > found[:, None, :2] - margin) & (points[None] < found[:, None, 2:] + margin)
-    return np.asarray(inside.all(axis=2).any(axis=1))
+    holds: npt.NDArray[np.bool_] = np.any(np.all(inside, axis=2), axis=1)
+    return holds
 
 
 def _line(point: Doubles, centre: Doubles, half: Doubles) -> Doubles:

@@ -17,6 +17,7 @@ O(V d^2) (Gram matrices).
 from __future__ import annotations
 
 import math
+import mmap
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,6 +85,10 @@ def table(counts: CooccurrenceCounts, settings: Settings) -> Table:
         *stored, 1 / counts.scale, np.log(kept), to_log, log_base,
         math.log(settings.x_max), settings.alpha, settings.truncate, indptr[:-1].copy(), columns, weights, targets,
     )  # fmt: skip
+    for array in (counts.indices, counts.values):
+        mapped = getattr(array, "_mmap", None)
+        if isinstance(mapped, mmap.mmap):  # its pages are not needed any more, and would count as ours
+            mapped.madvise(mmap.MADV_DONTNEED)
     pull = (np.exp(log_share) * math.sqrt(n_pairs / settings.x_max)) ** settings.beta
     return Table(indptr, columns, weights, targets, pull.astype(np.float32), to_log, log_base, row_sums, tilt)
 

@@ -206,7 +206,7 @@ def analogy(
         msg = "analogy() takes three words, or one expression such as 'king - man + woman'"
         raise InputError(msg)
     checked("method", method, METHODS)
-    terms = _terms(wv, a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
+    terms = terms_of(wv, a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
     places = [wv.place(word) for _, word in terms]
     output = output or wv.output or "concat"
     unit = wv.unit(output)
@@ -229,19 +229,20 @@ def analogy(
     return best(wv, unit[:n] @ (target / length), places, topn, keep, score="cosine")
 
 
-def _terms(wv: WordVectors, expression: str) -> list[tuple[int, str]]:
+def terms_of(wv: WordVectors, expression: str) -> list[tuple[int, str]]:
     """The signed words of an expression; signs without spaces count where they leave known words: 机场-飞机+火车."""
     terms = parse(expression)
     spaced = re.sub(r"[+-]", r" \g<0> ", expression)
-    if len(terms) == 1 and spaced != expression and not _known(wv, terms[0][1]):
+    if len(terms) == 1 and spaced != expression and not known(wv, terms[0][1]):
         with contextlib.suppress(ExpressionError):
             apart = parse(spaced)
-            if all(_known(wv, word) for _, word in apart):
+            if all(known(wv, word) for _, word in apart):
                 return apart
     return terms
 
 
-def _known(wv: WordVectors, word: str) -> bool:
+def known(wv: WordVectors, word: str) -> bool:
+    """Whether a word, spelled as the corpus was, is in the vocabulary."""
     try:
         wv.place(word)
     except (UnknownWordError, InputError):
@@ -280,4 +281,19 @@ def normaliser(wv: WordVectors, n: int) -> Doubles:
     return out
 
 
-__all__ = ["METHODS", "RELATED", "allowed", "analogy", "best", "normaliser", "norms_of", "pieces", "products", "related_many"]
+__all__ = [
+    "METHODS",
+    "RELATED",
+    "allowed",
+    "analogy",
+    "best",
+    "checked",
+    "known",
+    "normaliser",
+    "norms_of",
+    "pieces",
+    "positive",
+    "products",
+    "related_many",
+    "terms_of",
+]

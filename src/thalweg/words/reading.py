@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, near_misses, whole_number
-from thalweg.files import storage_errors
+from thalweg.files import append, remove
 from thalweg.jit import kernel
 from thalweg.words import corpus as corpora
 from thalweg.words.tokens import EDGE, UNITS, Scanner, letters, nonspace
@@ -318,11 +318,11 @@ def _with_vocabulary(
 
 def _renumbered_file(scanner: Scanner, renumbered: npt.NDArray[np.int32], folder: Path) -> npt.NDArray[np.int32]:
     path, last = folder / "tokens.i32", EDGE
-    with storage_errors(path), path.open("wb") as out:
-        for piece in scanner.pieces():
-            n, last = _renumber(piece, renumbered, last)
-            piece[:n].tofile(out)
-    (folder / "stream.i32").unlink(missing_ok=True)
+    remove(path)
+    for piece in scanner.pieces():
+        n, last = _renumber(piece, renumbered, last)
+        append(path, [piece[:n].view(np.uint8).data])
+    remove(folder / "stream.i32")
     return np.memmap(path, np.int32, "r")
 
 

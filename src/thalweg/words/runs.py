@@ -92,9 +92,10 @@ def merge_runs(runs: Sequence[Path], n_words: int, share: Budget, threads: int, 
         merged_runs = []
         for k, group in enumerate(groups):
             path = group[0].with_name(f"merged-{level}-{k:05d}")
-            if not _is_whole(path, {"runs": [run.name for run in group]}):
+            facts = {"block": [_block(group[0])[0], _block(group[-1])[1]]}  # all that a sum depends on, however it was cut
+            if not _is_whole(path, facts):
                 shutil.rmtree(path, ignore_errors=True)
-                _write(path, _sums(group, n_words, share, threads, None), {"runs": [run.name for run in group]})
+                _write(path, _sums(group, n_words, share, threads, None), facts)
             merged_runs.append(path)
         runs = merged_runs
     yield from _sums(runs, n_words, share, threads, progress)
@@ -154,6 +155,10 @@ def _is_whole(path: Path, facts: dict[str, Any]) -> bool:
     except (MissingFileError, DamagedFileError):
         return False
     return all(bundle.manifest.get(name) == value for name, value in facts.items())
+
+
+def _block(run: Path) -> list[int]:
+    return list(Bundle(run, KIND, VERSION, verify=False).manifest["block"])
 
 
 def _open(path: Path, n_words: int) -> Rows:

@@ -85,6 +85,9 @@ class Settings:
         if self.smooth is not None and self.smooth > 1:
             msg = f"smooth={self.smooth!r} is not above 0 and at most 1"
             raise InputError(msg)
+        if not isinstance(self.truncate, bool):
+            msg = f"truncate={self.truncate!r} is neither True nor False"
+            raise InputError(msg)
         if (self.objective, self.model) not in POSSIBLE[self.solver]:
             served = "; ".join(
                 f"{solver}: " + ", ".join(f"{o} {m}" for o, m in sorted(pairs)) for solver, pairs in POSSIBLE.items()
@@ -93,7 +96,6 @@ class Settings:
                 f"solver={self.solver!r} does not serve objective={self.objective!r} with model={self.model!r}. There are: {served}"
             )
             raise InputError(msg)
-
         if self.solver == "adagrad" and self.ridge:
             msg = f"ridge={self.ridge!r}: the solver adagrad has none; als does"
             raise InputError(msg)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import InputError, near_misses, quoted
-from thalweg.words import expression, texts
+from thalweg.words import expression, queries, texts
 from thalweg.words.ranked import Ranked, skipped
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def answer(wv: WordVectors, line: str) -> Answer:
     if first in VERBS and not is_quoted and not (not rest and first in wv):  # `similar` alone is a word like any other
         words, options = _options(first, rest)
         return VERBS[first].ask(wv, words, options)
-    if _SIGN.search(line) and not (len(tokens) == 1 and first in wv):
-        return _table(wv.analogy(line.strip()))
-    if len(tokens) == 1:
+    if len(tokens) == 1 and (is_quoted or len(queries.terms_of(wv, first)) == 1):
         return _both(wv, first)
-    if len(tokens) == 3 and not any(token.startswith("--") for token, _ in tokens) and all(word in wv for word, _ in tokens):
+    if len(tokens) == 1 or _SIGN.search(line):
+        return _table(wv.analogy(line.strip()))
+    if len(tokens) == 3 and all(queries.known(wv, word) for word, _ in tokens):
         return _table(wv.analogy(*(word for word, _ in tokens)))
     near = near_misses(first, VERBS) if not is_quoted else ""
     hint = near if near.startswith(" Did") else ""
@@ -166,7 +166,8 @@ def _pmi(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
     _needs("pmi", words, 2, 2)
     a, b = (wv.words[wv.place(word)] for word in words)
     value = {"a": a, "b": b, "estimated": wv.pmi(a, b), "counted": wv.counted_pmi(a, b)}
-    return Answer(list(value), [list(value.values())], [], value)
+    never = "the two words never met in the text" if wv.pair_counts is not None else f"{wv.name} has no counts beside the vectors"
+    return Answer(list(value), [list(value.values())], [never] if value["counted"] is None else [], value)
 
 
 def _importance(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
@@ -180,12 +181,13 @@ def _help(verbs: list[str]) -> Answer:
     if verbs:
         for verb in verbs:
             options = " ".join(f"--{name}" for name in VERBS[verb].options)
-            rows += [[VERBS[verb].usage, VERBS[verb].summary], *([["", f"options: {options}"]] if options else [])]
+            rows.append([VERBS[verb].usage, VERBS[verb].summary])
+            rows += [["", f"options: {options}"]] if options else []
     else:
-        rows += [
+        rows = [
             ["WORD", "What a word is related to and similar to."],
             ["a - b + c", "An analogy."],
-            *([verb.usage, verb.summary] for verb in VERBS.values()),
+            *(list[object]((verb.usage, verb.summary)) for verb in VERBS.values()),
             ["help [VERB]", "This list, or a verb's options."],
             ["quit", "Leave; so does Ctrl-D."],
         ]

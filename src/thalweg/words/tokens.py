@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.files import storage_errors
+from thalweg.files import append
 from thalweg.jit import kernel
 
 EDGE = -1  # in a stream of word numbers: no window reaches across it
@@ -292,9 +292,7 @@ class Scanner:
                 self._make_room(n_bytes)
 
     def _write_down(self, path: Path) -> None:
-        with storage_errors(path), path.open("ab") as out:
-            for part in self._streams:
-                part.tofile(out)
+        append(path, (part.view(np.uint8).data for part in self._streams))
         self.spilled += self._held
         self._streams, self._held = [], 0
 

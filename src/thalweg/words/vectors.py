@@ -27,6 +27,7 @@ from thalweg.words.ranked import Ranked
 if TYPE_CHECKING:
     from thalweg.words.counts import CooccurrenceCounts
     from thalweg.words.evaluation import AnalogySet, Evaluation, PairSet
+    from thalweg.words.maps import WordMap
 
 OUTPUTS = ("sum", "concat", "word")
 METHODS = queries.METHODS
@@ -374,6 +375,24 @@ class WordVectors:
             hint = f" Its pieces are known: {' '.join(known)}."
         msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
         raise UnknownWordError(msg, near)
+
+    def map(
+        self,
+        words: str | Sequence[str] | None = None,
+        *,
+        n: int = 200,
+        method: str = "pca",
+        seed: int = 0,
+        clusters: int | None = None,
+        neighbours: int = 0,
+        output: str | None = None,
+    ) -> WordMap:
+        """Words in the plane, by "pca", "tsne" or "umap"; None: the n most frequent that say something (`thalweg.words.maps`)."""
+        from thalweg.words import maps
+
+        return maps.map_words(
+            self, words, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output
+        )
 
     def evaluate(
         self,

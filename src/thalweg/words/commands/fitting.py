@@ -1,4 +1,4 @@
-"""`thalweg words fit | count | solve`: from texts to vectors, at once or step by step."""
+"""`thalweg words check | fit | count | solve`: from texts to vectors, at once or step by step."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from thalweg.files import MANIFEST, check_output, size_text
 if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors
 
+_LONG = 16 << 20  # bytes of files from which on a run is announced
 F = TypeVar("F", bound=Callable[..., Any])
 N, X = options.Number, options.option
 LANGUAGES = options.Choice(["auto", "words", "zh", "whitespace"])
@@ -42,7 +43,7 @@ solving_options = (
     X("--epochs", type=N(int, low=0), help="Sweeps of the solver.  [default: 5; adagrad: 25]"),
     X("--objective", type=OBJECTIVES, default="pmi-neg", advanced=True, help="What is minimised."),
     X("--solver", type=options.Choice(["als", "svd", "adagrad"]), default="als", advanced=True, help="How it is minimised."),
-    X("--model", type=options.Choice(["two-sided", "shared"]), default="two-sided", advanced=True, help="Two vectors a word, or one."),
+    X("--model", type=options.Choice(["two-sided", "shared"]), default="two-sided", advanced=True, help="Vectors of a word."),
     X("--output", type=options.Choice(["sum", "concat", "word"]), advanced=True,
       help="What is read off the fit.  [default: sum; analogies: concat]"),
     X("--power", type=N(float), default=0.5, advanced=True, help="Power of the spectrum in what is read off."),
@@ -83,6 +84,63 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
 
 
+@options.command("check", examples=["thalweg words check notes/", "thalweg words check docs: --window 5"])
+@click.argument("corpus", nargs=-1, required=True)
+@taking(reading_options[:4], reading_options[6:], solving_options[:2])
+@taking((options.threads_option, options.json_option, options.quiet_option))
+def check(corpus: tuple[str, ...], json: bool, quiet: bool, dim: int, epochs: int | None, **settings: Any) -> None:
+    """Say what fit would read and what it would take, from the first megabytes of a corpus.
+
+    How the text is cut into words, the likely number of tokens, words and pairs, time, memory and disk, and what looks wrong.
+    """
+    _check_names(corpus)
+    console = Console(json=json, quiet=quiet, command="words check")
+    from thalweg.threads import resolve
+    from thalweg.words import plan
+    from thalweg.words.settings import Settings
+
+    settings.pop("distance")
+    settings["threads"] = resolve(settings["threads"])
+    found = plan.estimate([Path(name) for name in corpus], settings=Settings(dim=dim, epochs=epochs), **settings)
+    times = ", ".join(f"{name} {duration(value)}" for name, value in found.seconds.items())
+    about = "" if found.exact else "about " if any(path.exists() for path in map(Path, corpus)) else "more than "
+    rows = [
+        ("text", f"{about}{size_text(found.n_bytes)} in {found.n_files:,} file{'s' * (found.n_files != 1)}"),
+        ("language", f"{found.language} ({found.tokenizer})"),
+        ("first words", " | ".join(found.sample)),
+        ("tokens", f"{about}{found.n_tokens:,}"),
+        ("vocabulary", f"{about}{found.n_words:,} words seen {settings['min_count']} times or more"),
+        ("pairs", f"about {found.n_pairs:,}"),
+        ("time", f"about {duration(found.total_seconds)} ({times})"),
+        ("memory", f"about {size_text(found.memory)}"),
+        ("disk", f"about {size_text(found.disk)}"),
+    ]
+    for path, reason in found.skipped[:5]:
+        console.note(f"would leave out {path}: {reason}")
+    for warning in found.warnings:
+        console.note(warning)
+    console.result(found, lambda: console.table(["", "value"], rows))
+    console.next_steps([f"thalweg words fit {shlex.join(corpus)} --out vec"])
+
+
+def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: dict[str, Any]) -> None:
+    """One line about a run that will take a while, before it begins; refused if the disk is far too small."""
+    paths = [Path(name) for name in corpus]
+    if sum(path.stat().st_size for path in paths if path.is_file()) < _LONG and not any(path.is_dir() for path in paths):
+        return
+    from thalweg.threads import resolve
+    from thalweg.words import plan
+    from thalweg.words.settings import Settings
+
+    names = ("window", "min_count", "language", "unit", "encoding", "max_words", "memory")
+    chosen = Settings(dim=settings.get("dim", 128), epochs=settings.get("epochs"))
+    reads = {name: settings[name] for name in names}
+    found = plan.estimate(paths, settings=chosen, threads=resolve(settings["threads"]), **reads)
+    plan.check_disk(found, out)
+    if found.total_seconds > 5:
+        console.note(found.sentence())
+
+
 @options.command("fit", examples=["thalweg words fit docs: --out vec", "cat notes/*.txt | thalweg words fit - --out vec --dim 64"])
 @click.argument("corpus", nargs=-1, required=True)
 @options.out_option(required=True)
@@ -104,6 +162,7 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
     given = _given(settings)
     with _kept(console, out), console.progress() as progress:
         console.note(f"reading {' '.join(corpus)}")
+        _announce(console, corpus, out, settings)
         from thalweg.words import fitting
 
         given |= _start_of(given.pop("start", None))
@@ -132,15 +191,13 @@ def count(
     console = Console(json=json, quiet=quiet, command="words count")
     with _kept(console, out), console.progress() as progress:
         console.note(f"reading {' '.join(corpus)}")
+        _announce(console, corpus, out, settings)
         from thalweg.words import counting
         from thalweg.words.counts import CooccurrenceCounts
 
         paths = [Path(name) for name in corpus]
         older = None if merge is None else CooccurrenceCounts.open(merge)
-        counts = counting.count(paths, out=out, overwrite=overwrite, progress=progress, **_given(settings))
-        if older is not None:
-            counts = counts.merge(older)
-            counts.save(out, overwrite=True)
+        counts = counting.count(paths, out=out, merge=older, overwrite=overwrite, progress=progress, **_given(settings))
     value = {
         "out": out, "n_words": len(counts.words), "tokens_kept": counts.total_tokens, "stored_pairs": counts.n_stored,
         **{name: counts.info.get(name) for name in ("tokens_read", "language", "bad_bytes", "skipped")},

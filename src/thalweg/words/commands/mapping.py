@@ -21,26 +21,24 @@ MOST_GROUPS = 12
     "map",
     examples=[
         "thalweg words map vec --out map.html",
-        "thalweg words map vec gradient thread --neighbours 20 --method tsne --out map.png",
+        "thalweg words map vec gradient --neighbours 20 --method tsne --out map.png",
     ],
 )
 @vectors_argument
 @click.argument("word", nargs=-1)
-@options.option(
-    "--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The map: .html, .svg, .png or .json, by its name."
-)
-@options.option(
-    "--n", "n", type=options.Number(int, low=1), default=200, help="How many of the frequent words, where none is given."
-)
+@options.out_option(required=True, metavar="FILE", help="The map: .html, .svg, .png or .json, by its name.")
+@options.option("--n", "n", type=options.Number(int, low=1), default=200, help="How many frequent words, where none is given.")
 @options.option("--neighbours", type=options.Number(int, low=0), default=0, help="Add the N most similar words of each WORD.")
 @options.option("--method", type=options.Choice(METHODS), default="pca", help="How the plane is made; umap needs umap-learn.")
 @options.option(
     "--clusters", type=options.Number(int, low=1, high=MOST_GROUPS), help="Groups to mark.  [default: one for 8 words, 8 at most]"
 )
 @options.option(
-    "--output", type=options.Choice(["sum", "concat", "word"]), help="Which vectors: u + k, [u, k] or u.  [default: as fitted, sum]",
+    "--output",
+    type=options.Choice(["sum", "concat", "word"]),
     advanced=True,
-)  # fmt: skip
+    help="Which vectors: u + k, [u, k] or u.  [default: as fitted, sum]",
+)
 @options.seed_option
 @options.overwrite_option(help="Replace a file of that name.")
 @options.json_option
@@ -75,9 +73,7 @@ def map_(
 
     check_file(out, overwrite)
     console, wv = opened(vectors, "map", json, quiet)
-    found = wv.map(
-        list(word) or None, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output
-    )
+    found = wv.map(list(word) or None, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output)
     console.note(f"drawing {len(found):,} words")
     found.save(out, overwrite=overwrite)
     value = {"out": out, "bytes": out.stat().st_size, "seed": seed, **found.to_dict()}

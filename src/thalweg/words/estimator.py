@@ -1,0 +1,255 @@
+"""Word vectors as a scikit-learn transformer: texts in, one vector for each out.
+
+    y(text) = sum over its known words of weight_w y_w,    weight 1, or a / (a + P(w)) with a = 0.001 for "sif"
+
+which is what additivity asks for: the mutual information of a group of words with another is the sum over its words. `mean` divides
+by the number of known words in the text. The weights are those of Arora, Liang and Ma, "A simple but tough-to-beat baseline for
+sentence embeddings" (ICLR 2017); taking out the first direction afterwards, as they do, is TruncatedSVD's or PCA's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from thalweg.errors import InputError
+from thalweg.words import fitting
+from thalweg.words.reading import words_of
+from thalweg.words.settings import Settings
+from thalweg.words.vectors import WordVectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Floats = npt.NDArray[np.float32]
+WEIGHTS = ("sif",)
+SIF = 1e-3  # Arora, Liang and Ma 2017, section 4.1
+READING = ("window", "min_count", "max_words", "language", "unit", "distance", "threads")  # arguments of `fit` beside the settings
+
+
+class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
+    """Fit word vectors to texts, and turn texts into vectors.
+
+    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, unit, distance, threads. Solving as in
+    `thalweg.words.settings.Settings`: dim, objective, ..., power. Of its own: weights, None or "sif"; mean, divide by the number of
+    known words (True) or add up (False); random_state, an int, a RandomState or None for a seed that nobody chose.
+
+    After fit: `vectors_` (a WordVectors with related, similar, analogy), `vocabulary_` (words by falling count), `energy_path_`,
+    `n_features_out_`. A text without a known word becomes zeros. Input is text, so there is no `n_features_in_`.
+    """
+
+    def __init__(
+        self,
+        *,
+        dim: int = 128,
+        window: int = 10,
+        min_count: int = 5,
+        max_words: int | None = None,
+        language: str = "auto",
+        unit: str = "line",
+        distance: str = "harmonic",
+        objective: str = "pmi-neg",
+        solver: str = "als",
+        model: str = "two-sided",
+        x_max: float = 100.0,
+        alpha: float = 0.75,
+        truncate: bool = True,
+        rho: float = 1.0,
+        floor: float = -1.0,
+        beta: float = 0.75,
+        ridge: float | None = None,
+        marginals: str = "tokens",
+        smooth: float | None = None,
+        shift: float = 0.0,
+        subsample: float | None = None,
+        start: str = "svd",
+        power_steps: int = 4,
+        cg: int = 2,
+        epochs: int | None = None,
+        tol: float = 1e-3,
+        lr: float = 0.1,
+        output: str | None = None,
+        power: float = 0.5,
+        weights: str | None = None,
+        mean: bool = True,
+        threads: int | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.dim = dim
+        self.window = window
+        self.min_count = min_count
+        self.max_words = max_words
+        self.language = language
+        self.unit = unit
+        self.distance = distance
+        self.objective = objective
+        self.solver = solver
+        self.model = model
+        self.x_max = x_max
+        self.alpha = alpha
+        self.truncate = truncate
+        self.rho = rho
+        self.floor = floor
+        self.beta = beta
+        self.ridge = ridge
+        self.marginals = marginals
+        self.smooth = smooth
+        self.shift = shift
+        self.subsample = subsample
+        self.start = start
+        self.power_steps = power_steps
+        self.cg = cg
+        self.epochs = epochs
+        self.tol = tol
+        self.lr = lr
+        self.output = output
+        self.power = power
+        self.weights = weights
+        self.mean = mean
+        self.threads = threads
+        self.random_state = random_state
+
+    def fit(self, X: Iterable[str], y: object = None) -> WordVectorizer:
+        """Read texts and fit vectors to their words; y is not looked at.
+
+        X: an iterable of strings. Raises InputError for anything else, for a parameter out of range, and where no word comes
+        min_count times.
+        """
+        self._check_own()
+        texts = _texts(X)
+        settings = {field.name: getattr(self, field.name) for field in fields(Settings) if hasattr(self, field.name)}
+        reading = {name: getattr(self, name) for name in READING}
+        self.vectors_ = fitting.fit(texts, **reading, **settings, seed=self._seed())
+        self.vectors_.name = "the vectors of WordVectorizer"
+        return self
+
+    def transform(self, X: Iterable[str]) -> Floats:
+        """The vectors of texts; zeros for a text without a known word.   (n_texts,) -> (n_texts, n_features_out_) float32"""
+        check_is_fitted(self, "vectors_")
+        self._check_own()
+        counts = self._counted(_texts(X))  # (n, n_words)
+        if self.mean:
+            totals = np.asarray(counts.sum(axis=1)).reshape(-1)
+            counts.data /= np.repeat(np.maximum(totals, 1), np.diff(counts.indptr))
+        if self.weights is not None:
+            counts.data *= self._word_weights()[counts.indices]
+        return np.asarray(counts @ self.vectors_.vectors(), np.float32)
+
+    @property
+    def vocabulary_(self) -> list[str]:
+        """The words, by falling count."""
+        return self._fitted("vocabulary_").words
+
+    @property
+    def energy_path_(self) -> list[float]:
+        """The energy before and after every sweep of the fit."""
+        return self._fitted("energy_path_").energy_path
+
+    @property
+    def n_features_out_(self) -> int:
+        """How many numbers a text becomes."""
+        return int(self._fitted("n_features_out_").vectors_of([0]).shape[1])
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_out_
+
+    def _fitted(self, name: str) -> WordVectors:
+        found = self.__dict__.get("vectors_")
+        if not isinstance(found, WordVectors):
+            msg = f"{type(self).__name__} has no {name} before fit"
+            raise AttributeError(msg)
+        return found
+
+    def _check_own(self) -> None:
+        """The parameters that no other part of the package looks at."""
+        if self.weights is not None and self.weights not in WEIGHTS:
+            msg = f"weights={self.weights!r} is not known: it is None or 'sif'"
+            raise InputError(msg)
+        mean: object = self.mean
+        if not isinstance(mean, (bool, np.bool_)):
+            msg = f"mean={mean!r} is not True or False"
+            raise InputError(msg)
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, (int, np.integer)):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _counted(self, texts: list[str]) -> csr_array:
+        """How often each text has each known word, the columns of a row ascending.   (n, n_words) float32"""
+        from scipy.sparse import csr_array
+
+        index, language = self.vectors_.index, self.vectors_.language
+        places = [[index[word] for word in words_of(text, language) if word in index] for text in texts]
+        found = [np.unique(np.asarray(row, np.int64), return_counts=True) for row in places]
+        ends = np.cumsum([0, *(len(columns) for columns, _ in found)])
+        columns = np.concatenate([np.zeros(0, np.int64), *(columns for columns, _ in found)])
+        counts = np.concatenate([np.zeros(0, np.float32), *(counts.astype(np.float32) for _, counts in found)])
+        return csr_array((counts, columns, ends), shape=(len(texts), len(self.vectors_)))
+
+    def _word_weights(self) -> Floats:
+        """The weight a / (a + P(w)) of each word.   (n_words,)"""
+        share = self.vectors_.counts / max(int(self.vectors_.counts.sum()), 1)
+        return np.asarray(SIF / (SIF + share), np.float32)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain arrays, lists and numbers; vectors that lie in a mapped file are copied out of it."""
+        state: dict[str, Any] = dict(super().__getstate__())
+        wv = state.pop("vectors_", None)
+        if wv is not None:
+            state["vectors_state_"] = {
+                "words": list(wv.words),
+                "counts": np.array(wv.counts),
+                "word": np.array(wv.word),
+                "context": None if wv.shared else np.array(wv.context),
+                "spectrum": np.array(wv.spectrum),
+                "energy_path": list(wv.energy_path),
+                "info": wv.info,
+                "name": wv.name,
+                "output": wv.output,
+                "power": wv.power,
+            }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        vectors = state.pop("vectors_state_", None)
+        super().__setstate__(state)
+        if vectors is not None:
+            self.vectors_ = WordVectors(**vectors)
+
+
+def _texts(X: Iterable[object]) -> list[str]:
+    """The texts as a list. Raises InputError for one string, for no texts, and for items that are not strings."""
+    if isinstance(X, (str, bytes)):
+        msg = "Iterable over raw text documents expected, string object received: give a list of texts"  # as scikit-learn says it
+        raise InputError(msg)
+    try:
+        texts = list(X)
+    except TypeError:
+        msg = f"a list of texts is expected, not {type(X).__name__}"
+        raise InputError(msg) from None
+    strings = [text for text in texts if isinstance(text, str)]
+    if len(strings) < len(texts):
+        place, other = next((place, text) for place, text in enumerate(texts) if not isinstance(text, str))
+        msg = f"text {place} is not a string but {type(other).__name__}: {str(other)[:60]!r}"
+        raise InputError(msg)
+    return strings
+
+
+__all__ = ["WordVectorizer"]
