@@ -1,9 +1,10 @@
 """How much CPU time until the loss that the source's own program reaches?
 
-Question: CPU seconds of our solver until the weighted loss that simpler_glove (Su Jianlin 2017; two vectors a word, objective "pmi")
-has after 15 iterations; both losses recomputed from the vectors with one function, on one table. Corpus: the first 1.6 MB of `en`,
-our token dump, uniform window 10, count 5 and more, dimension 128, one thread, float64 there, float32 here. The source's time is
-that of its training program alone; ours that of weights, start (not smoothed, one power step) and sweeps. Also compares the counts, entry by entry.
+Question: CPU seconds of our solver until the weighted loss that simpler_glove (Su Jianlin 2017; two vectors a word, objective
+"pmi") has after 15 iterations; both losses recomputed from the vectors with one function, on one table. Corpus: the first 1.6 MB
+of `en`, our token dump, uniform window 10, count 5 and more, dimension 128, one thread, float64 there, float32 here. The source's
+time is that of its training program alone; ours that of weights, start (not smoothed, one power step) and sweeps. Also compares
+the counts, entry by entry.
 Peer: `git clone https://github.com/bojone/simpler_glove; make -C simpler_glove` with -O3 -march=native; SIMPLER_GLOVE=.../build.
 Command: THALWEG_DATA=... SIMPLER_GLOVE=... python bench/words/source.py          (about 5 minutes)
 """

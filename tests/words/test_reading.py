@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thalweg import words
 from thalweg.errors import InputError, MissingFileError
 from thalweg.words import fit
 from thalweg.words.reading import Tokens, read, words_of
@@ -182,3 +183,21 @@ def test_progress_says_what_is_done() -> None:
     calls: list[tuple[float, float | None, str]] = []
     read([["a", "b"]] * 2500, progress=lambda done, total, **numbers: calls.append((done, total, numbers["phase"])))
     assert calls == [(0, None, "reading"), (1000, None, "reading"), (2000, None, "reading")]
+
+
+# Case and numbers
+
+
+def test_case_and_numbers_are_kept_or_dropped_as_asked() -> None:
+    text = ["Cats CATS cats 42 b2b"]
+    assert sorted(read(text, min_count=1).words) == ["42", "b2b", "cats"]
+    assert sorted(read(text, min_count=1, lower=False).words) == ["42", "CATS", "Cats", "b2b", "cats"]
+    assert sorted(read(text, min_count=1, digits=False).words) == ["b", "cats"]
+
+
+def test_questions_are_spelled_as_the_corpus_was_read() -> None:
+    """With case kept, Paris is a word and paris is not; by default both spellings find the same."""
+    text = ["Paris paris ROME" for _ in range(6)]
+    kept = words.fit(text, dim=2, lower=False)
+    assert kept.place("Paris") != kept.place("paris")
+    assert words.fit(text, dim=1).place("Paris") == 0

@@ -41,6 +41,9 @@ def rows_of(
     The first `ghosts` places of the stream belong to an earlier block: pairs among them are not counted. at_once: tasks whose
     results are held in memory together (None: all); task: pairs that one may count.
     """
+    edges = np.flatnonzero(ids[:ghosts] == EDGE)
+    if len(edges):  # what stands before an edge meets nobody behind it; the walk from a ghost begins behind the ghosts
+        ids, ghosts = ids[edges[-1] + 1 :], ghosts - int(edges[-1]) - 1
     counts = np.zeros(n_words, np.int64)
     tally(ids, counts)
     ids = np.concatenate([[np.int32(EDGE)], ids, [np.int32(EDGE)]])  # no walk leaves the stream

@@ -30,6 +30,7 @@ from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, check_addabl
 from thalweg.words.reading import Progress, Tokens
 
 STREAM_KIND = "thalweg-stream"
+_LEAST_HELD = 1 << 20  # bytes of the stream that are kept in memory at least
 _ENTRY = 24  # bytes of an entry while tables are put together in memory
 _PAIRS = 3.0  # stored pairs a token, at most, for window 10 on texts that are too large for memory
 
@@ -42,6 +43,8 @@ def count(
     min_count: int = 5,
     max_words: int | None = None,
     language: str = "auto",
+    lower: bool = True,
+    digits: bool = True,
     unit: str = "line",
     encoding: str = "utf-8",
     out: str | Path | None = None,
@@ -56,7 +59,8 @@ def count(
 
     out: a directory that the counts are written to; the result is then mapped from there. memory: bytes that reading and counting
     may take (default: half of what is free); with more text than fits, blocks go to disk, and the counts have the same bytes.
-    merge: older counts that are added, with the same window and distance. resume: continue an interrupted run into `out`. Raises InputError, MissingFileError, OutputExistsError, StorageError.
+    merge: older counts that are added, with the same window and distance. resume: continue an interrupted run into `out`.
+    Raises InputError, MissingFileError, OutputExistsError, StorageError.
     """
     threads = resolve(threads)
     window = whole_number("window", window, least=1)
@@ -65,6 +69,8 @@ def count(
         check_addable(window, distance, merge)
     reads: dict[str, Any] = {
         "language": language,
+        "lower": lower,
+        "digits": digits,
         "unit": unit,
         "encoding": encoding,
         "min_count": whole_number("min_count", min_count, least=1),
@@ -123,7 +129,7 @@ def count_into(
         with storage_errors(parts):
             parts.mkdir(exist_ok=True)
         free = memory if memory is not None else runs.BASE + system.available() // 2
-        tokens = _tokens(corpus, reads, parts, mark, max(1 << 20, free // 8), progress)
+        tokens = _tokens(corpus, reads, parts, mark, max(_LEAST_HELD, free // 8), progress)
         weights, scale = distance_weights(window, distance)
         info = facts(tokens, reads) | {"fingerprint": mark}
         n = len(tokens.ids)
@@ -142,7 +148,7 @@ def count_into(
 
 def facts(tokens: Tokens, reads: dict[str, Any]) -> dict[str, Any]:
     """What the manifest says about the text and how it was read."""
-    chosen = {name: reads[name] for name in ("unit", "min_count", "max_words")}
+    chosen = {name: reads[name] for name in ("lower", "digits", "unit", "min_count", "max_words")}
     return {"thalweg": __version__, **asdict(tokens.report), "tokens_read": tokens.n_read, **chosen}
 
 

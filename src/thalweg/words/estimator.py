@@ -21,7 +21,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from thalweg.errors import InputError
 from thalweg.words import fitting
-from thalweg.words.reading import words_of
 from thalweg.words.settings import Settings
 from thalweg.words.vectors import WordVectors
 
@@ -31,13 +30,24 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 WEIGHTS = ("sif",)
 SIF = 1e-3  # Arora, Liang and Ma 2017, section 4.1
-READING = ("window", "min_count", "max_words", "language", "unit", "distance", "threads")  # arguments of `fit` beside the settings
+READING = (
+    "window",
+    "min_count",
+    "max_words",
+    "language",
+    "lower",
+    "digits",
+    "unit",
+    "distance",
+    "threads",
+)  # arguments of `fit` beside the settings
 
 
 class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     """Fit word vectors to texts, and turn texts into vectors.
 
-    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, unit, distance, threads. Solving as in
+    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower,
+    digits, unit, distance, threads. Solving as in
     `thalweg.words.settings.Settings`: dim, objective, ..., power. Of its own: weights, None or "sif"; mean, divide by the number of
     known words (True) or add up (False); random_state, an int, a RandomState or None for a seed that nobody chose.
 
@@ -53,6 +63,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         min_count: int = 5,
         max_words: int | None = None,
         language: str = "auto",
+        lower: bool = True,
+        digits: bool = True,
         unit: str = "line",
         distance: str = "harmonic",
         objective: str = "pmi-neg",
@@ -87,6 +99,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.min_count = min_count
         self.max_words = max_words
         self.language = language
+        self.lower = lower
+        self.digits = digits
         self.unit = unit
         self.distance = distance
         self.objective = objective
@@ -187,8 +201,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """How often each text has each known word, the columns of a row ascending.   (n, n_words) float32"""
         from scipy.sparse import csr_array
 
-        index, language = self.vectors_.index, self.vectors_.language
-        places = [[index[word] for word in words_of(text, language) if word in index] for text in texts]
+        index = self.vectors_.index
+        places = [[index[word] for word in self.vectors_.cut(text) if word in index] for text in texts]
         found = [np.unique(np.asarray(row, np.int64), return_counts=True) for row in places]
         ends = np.cumsum([0, *(len(columns) for columns, _ in found)])
         columns = np.concatenate([np.zeros(0, np.int64), *(columns for columns, _ in found)])

@@ -255,10 +255,7 @@ class _Known:
         return self._places[word]
 
     def _folded(self, word: str) -> int | None:
-        from thalweg.words.reading import words_of
-
-        language = self._wv.language
-        pieces = words_of(word, "words" if language == "zh" else language)
+        pieces = self._wv.cut(word, segment=False)
         return self._wv.index.get(pieces[0]) if len(pieces) == 1 else None
 
 

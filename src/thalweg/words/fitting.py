@@ -32,6 +32,8 @@ def fit(
     min_count: int = 5,
     max_words: int | None = None,
     language: str = "auto",
+    lower: bool = True,
+    digits: bool = True,
     unit: str = "line",
     encoding: str = "utf-8",
     distance: str | None = None,
@@ -50,8 +52,8 @@ def fit(
 
     corpus: a path (str or Path), a list of Path objects, "docs:" (docstrings of installed packages), or an iterable of texts or of
     token lists. language: "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
-    (already cut). unit: "line", "paragraph" or "file", which no window crosses. window: tokens to each side. distance: weight of a
-    pair, "harmonic" 1/distance (default), "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
+    (already cut). lower, digits: spell in lower case, numbers are words. unit: "line", "paragraph" or "file", which no window
+    crosses. window: tokens to each side. distance: weight of a pair, "harmonic" 1/distance (default), "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
     preset: "source", everything as the source's program does it, where nothing else is said. start: as in `solve`.
 
     out: a directory to write to: vectors, and in `counts/` what was counted (keep_counts). memory: bytes that reading and counting
@@ -72,6 +74,8 @@ def fit(
     threads = resolve(threads)
     reads: dict[str, Any] = {
         "language": language,
+        "lower": lower,
+        "digits": digits,
         "unit": unit,
         "encoding": encoding,
         "min_count": min_count,
@@ -269,7 +273,7 @@ def _rows_of(start: WordVectors | None, words: list[str], dim: int) -> tuple[Flo
     width = min(dim, start.dim)
     known = [(row, start.index[word]) for row, word in enumerate(words) if word in start.index]
     if not known:
-        msg = f"{start.name} knows none of the {len(words):,} words: vectors of 0 are no start"
+        msg = f"the vectors to start from ({start.name}) know none of the {len(words):,} words"
         raise InputError(msg)
     rows, places = (np.array(column, np.int64) for column in zip(*known, strict=True))
     sides[0, rows, :width], sides[1, rows, :width] = start.word[places, :width], start.context[places, :width]

@@ -76,6 +76,8 @@ def estimate(
     unit: str = "line",
     encoding: str = "utf-8",
     max_words: int | None = None,
+    lower: bool = True,
+    digits: bool = True,
     settings: Settings | None = None,
     threads: int = 1,
     memory: int | None = None,
@@ -109,7 +111,7 @@ def estimate(
     text = b"".join(pieces).decode(encoding, "replace")
     reading.read([text[:2000] + "\nwarm"], language=language, min_count=1)  # what is compiled or loaded once is not counted
     began = time.process_time()
-    tokens = reading.read([text], language=language, unit=unit, min_count=1)
+    tokens = reading.read([text], language=language, lower=lower, digits=digits, unit=unit, min_count=1)
     rate = n_sample / max(time.process_time() - began, 1e-6)
     half = len(np.unique(tokens.ids[: len(tokens.ids) // 2]))
     types = len(tokens.words)
@@ -138,7 +140,8 @@ def estimate(
     cut_as = reading.detect(text[: corpora.BLOCK]) if language == "auto" else language
     return Plan(
         n_files=len(found), n_bytes=n_bytes, exact=whole, language=cut_as, tokenizer=tokens.report.tokenizer,
-        sample=reading.words_of(text[:600], cut_as)[:24], n_tokens=n_tokens, n_words=n_words, n_pairs=n_pairs, seconds=seconds,
+        sample=reading.words_of(text[:600], cut_as, lower=lower, digits=digits)[:24],
+        n_tokens=n_tokens, n_words=n_words, n_pairs=n_pairs, seconds=seconds,
         memory=peak, disk=8 * n_pairs + 8 * vectors, skipped=report.skipped,
         warnings=_warnings(tokens, n_tokens, settings, n_words),
     )  # fmt: skip

@@ -119,9 +119,7 @@ def pieces(wv: WordVectors, word: object) -> tuple[list[int], str]:
     except UnknownWordError:
         if wv.language != "zh" or not isinstance(word, str):
             raise
-        from thalweg.words.reading import words_of
-
-        found = words_of(word, "zh")
+        found = wv.cut(word)
         if len(found) < 2 or not all(piece in wv.index for piece in found):
             raise
         return [wv.index[piece] for piece in found], f"{word} is not a word of {wv.name}; asked about {' + '.join(found)} together"

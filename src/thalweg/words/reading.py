@@ -85,9 +85,9 @@ def segment(text: str) -> list[str]:
     return pieces
 
 
-def words_of(text: str, language: str) -> list[str]:
+def words_of(text: str, language: str, *, lower: bool = True, digits: bool = True) -> list[str]:
     """The words of a text by the rule that a corpus of this language is read with."""
-    scanner = Scanner("file", nonspace() if language == "whitespace" else letters())
+    scanner = Scanner("file", nonspace() if language == "whitespace" else letters(lower, digits))
     joined = " ".join(segment(text)) if language == "zh" else text
     scanner.feed(joined.encode("utf-8", "replace"))
     scanner.end_unit()
@@ -104,6 +104,8 @@ def read(
     corpus: Any,
     *,
     language: str = "auto",
+    lower: bool = True,
+    digits: bool = True,
     unit: str = "line",
     encoding: str = "utf-8",
     min_count: int = 5,
@@ -113,6 +115,7 @@ def read(
 ) -> Tokens:
     """Read a corpus: paths, or an iterable of texts or of token lists (`thalweg.words.fit` says what is what).
 
+    lower: spell words in lower case; digits: numbers are parts of words, or separate them ("whitespace": neither is looked at).
     spill: a folder, and how many bytes of the stream may be held in memory; more goes to files there, and `ids` is mapped from one.
 
     Raises InputError if nothing is left to count, MissingFileError for a path that is not there.
@@ -126,12 +129,13 @@ def read(
     min_count = whole_number("min_count", min_count, least=1)
     max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
     report = corpora.Report()
+    rule = _Rule(language, unit, lower, digits, spill)
     if corpora.is_text_list(corpus):
-        scanner = _read_items(corpus, language, unit, report, spill, progress)
+        scanner = _read_items(corpus, rule, report, progress)
     else:
         paths = [corpus] if not isinstance(corpus, (list, tuple)) else corpus
         found, codec = corpora.sources(paths, report), corpora.check_encoding(encoding)
-        scanner = _read_sources(found, language, unit, codec, report, spill, progress)
+        scanner = _read_sources(found, rule, codec, report, progress)
     report.bad_bytes += scanner.bad_bytes
     report.dropped_words = scanner.dropped_words
     if scanner.n_words == 0:
@@ -139,14 +143,23 @@ def read(
     return _with_vocabulary(scanner, min_count, max_words, report, spill)
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """How text becomes numbers."""
+
+    language: str
+    unit: str
+    lower: bool
+    digits: bool
+    spill: tuple[Path, int] | None
+
+    def scanner(self, language: str) -> Scanner:
+        table = nonspace() if language == "whitespace" else letters(self.lower, self.digits)
+        return Scanner(self.unit, table, None if self.spill is None else (self.spill[0] / "stream.i32", self.spill[1]))
+
+
 def _read_sources(
-    found: list[corpora.Source],
-    language: str,
-    unit: str,
-    encoding: str,
-    report: corpora.Report,
-    spill: tuple[Path, int] | None,
-    progress: Progress | None,
+    found: list[corpora.Source], rule: _Rule, encoding: str, report: corpora.Report, progress: Progress | None
 ) -> Scanner:
     total = sum(source.size for source in found) if all(source.size for source in found) else None
     texts = _texts(found, encoding, report)
@@ -154,9 +167,9 @@ def _read_sources(
     while sum(len(text) for text, _ in start if text) < corpora.BLOCK and (item := next(texts, None)) is not None:
         start.append(item)
     beginning = b"\n".join(text for text, _ in start if text)[: corpora.BLOCK]
-    report.language = detect(beginning.decode("utf-8", "ignore")) if language == "auto" else language
+    report.language = detect(beginning.decode("utf-8", "ignore")) if rule.language == "auto" else rule.language
     report.tokenizer = _tokenizer_name(report.language)
-    scanner = _scanner(unit, report.language, spill)
+    scanner = rule.scanner(report.language)
     feeder = _Segmenter(scanner) if report.language == "zh" else scanner
     for text, done in itertools.chain(start, texts):
         if text is None:
@@ -169,11 +182,6 @@ def _read_sources(
     if isinstance(feeder, _Segmenter):
         report.bad_bytes += feeder.bad_bytes
     return scanner
-
-
-def _scanner(unit: str, language: str, spill: tuple[Path, int] | None) -> Scanner:
-    table = nonspace() if language == "whitespace" else letters()
-    return Scanner(unit, table, None if spill is None else (spill[0] / "stream.i32", spill[1]))
 
 
 def _texts(found: list[corpora.Source], encoding: str, report: corpora.Report) -> Iterator[tuple[bytes | None, float]]:
@@ -228,9 +236,7 @@ class _Segmenter:
         self._scanner.end_unit()
 
 
-def _read_items(
-    corpus: Any, language: str, unit: str, report: corpora.Report, spill: tuple[Path, int] | None, progress: Progress | None
-) -> Scanner:
+def _read_items(corpus: Any, rule: _Rule, report: corpora.Report, progress: Progress | None) -> Scanner:
     """An iterable of texts (each at least a unit of its own) or of token lists (each a unit, its tokens taken as they are)."""
     try:
         items: Iterator[Any] = iter(corpus)
@@ -243,9 +249,9 @@ def _read_items(
         start.append(_checked(item, len(start)))
     as_tokens = bool(start) and not isinstance(start[0], str)
     beginning = "" if as_tokens else "\n".join(item for item in start if isinstance(item, str))[: corpora.BLOCK]
-    report.language = "whitespace" if as_tokens else detect(beginning) if language == "auto" else language
+    report.language = "whitespace" if as_tokens else detect(beginning) if rule.language == "auto" else rule.language
     report.tokenizer = "none: token lists" if as_tokens else _tokenizer_name(report.language)
-    scanner = _scanner(unit, report.language, spill)
+    scanner = rule.scanner(report.language)
     feeder = _Segmenter(scanner) if report.language == "zh" else scanner
     for n, item in enumerate(itertools.chain(start, items)):
         text = _checked(item, n)

@@ -71,6 +71,7 @@ class Settings:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, whole_number(name, value, least=least))
+        object.__setattr__(self, "truncate", bool(self.truncate))  # of NumPy as well
         words = {"objective": OBJECTIVES, "solver": SOLVERS, "model": MODELS, "marginals": MARGINALS, "start": STARTS}
         for name, allowed in (words | ({"output": OUTPUTS} if self.output is not None else {})).items():
             if getattr(self, name) not in allowed:
@@ -84,9 +85,6 @@ class Settings:
             self._check(name, "a finite number", lambda x: True)
         if self.smooth is not None and self.smooth > 1:
             msg = f"smooth={self.smooth!r} is not above 0 and at most 1"
-            raise InputError(msg)
-        if not isinstance(self.truncate, bool):
-            msg = f"truncate={self.truncate!r} is neither True nor False"
             raise InputError(msg)
         if (self.objective, self.model) not in POSSIBLE[self.solver]:
             served = "; ".join(

@@ -58,10 +58,8 @@ def cut(wv: WordVectors, text: object) -> Text:
     if not isinstance(text, str):
         msg = f"a text is a string, not {type(text).__name__}"
         raise InputError(msg)
-    from thalweg.words.reading import words_of
-
     times: dict[str, int] = {}
-    for word in words_of(text, wv.language):
+    for word in wv.cut(text):
         times[word] = times.get(word, 0) + 1
     if not times:
         msg = "the text holds no words"

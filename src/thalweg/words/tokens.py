@@ -35,16 +35,16 @@ _PIECE = 1 << 16  # bytes scanned in one call: bounds the room that new words ma
 
 
 @functools.cache
-def letters() -> npt.NDArray[np.uint32]:
-    """For each code point its lower case if it can be part of a word, else 0.   (_PLANE + 513,)
+def letters(lower: bool = True, digits: bool = True) -> npt.NDArray[np.uint32]:
+    """For each code point its lower case (`lower`) if it can be part of a word (numbers: `digits`), else 0.   (_PLANE + 513,)
 
     Below _PLANE a point is its own place; then come 512 points from _TAGS on; the last place is 1 if all others are parts of words.
     """
     table = np.zeros(_PLANE + 513, np.uint32)
     for place, point in enumerate([*range(_PLANE), *range(_TAGS, _TAGS + 512)]):
         ch = chr(point)
-        if unicodedata.category(ch)[0] in "LMN":
-            low = ch.lower()
+        if unicodedata.category(ch)[0] in ("LMN" if digits else "LM"):
+            low = ch.lower() if lower else ch
             table[place] = ord(low) if len(low) == 1 else point
     return table
 

@@ -1,7 +1,13 @@
-"""The tour's words section: vectors from the text at hand, how well they fit, and what they answer."""
+"""The tour's words section: vectors from the text at hand, how well they fit, and what they answer.
+
+Its pictures are drawn in `tour_figures`.
+"""
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
 import shlex
 import time
 import tomllib
@@ -10,18 +16,23 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from thalweg import style
 from thalweg.console import duration
 from thalweg.files import size_text
-from thalweg.page import Exhibit, Markup, Section, join, raw_svg, table, tag
-from thalweg.words import counts, objective, questions, reading
+from thalweg.page import Exhibit, Markup, Section, join, table, tag
+from thalweg.words import counts, objective, questions, reading, tour_figures
 from thalweg.words.corpus import DOCS
 from thalweg.words.fitting import solve
+from thalweg.words.stopwords import STOPWORDS
+from thalweg.words.texts import Text, keywords
+from thalweg.words.tokens import EDGE
 from thalweg.words.vectors import WordVectors
 
 CONTEXTS = 1000  # words that two words' mutual information is compared on, for "similar"
 ALIKE = 0.35  # cosine from which two showcase words would show the same
-N_POINTS = 600  # of the scatter plot
+PARAGRAPH = (60, 150)  # tokens of the unit whose keywords are shown
+BEGINNING = 60  # of its words that are shown, twice as many in Chinese, whose words are shorter
+DULL = {"zh": 0.15, "words": 0.3}  # the share of stop words from which a unit is taken for prose, not for a list
+LOOKED_AT = 3000  # units, evenly spread over the text
 # words to ask about in `docs:`; on other texts the most telling ones are taken
 DOCS_WORDS = ("matrix", "file", "gradient", "thread", "string", "probability")
 
@@ -40,14 +51,22 @@ def section(*, locale: str = "en", corpus: str | list[str] | None = None, progre
     vectors = solve(counted, progress=progress)
     vectors.info["language"] = tokens.report.language
     solved = time.monotonic()
-    r2, scatter = _fit(objective.table(counted, objective.Settings()), vectors, text)
+    r2, scatter = tour_figures.fit(objective.table(counted, objective.Settings()), vectors, text)
     n_tokens = _short(tokens.n_read, locale)
-    exhibits = [_energy(vectors.energy_path, text), scatter, _neighbours(vectors, text, docs=not given)]
-    analogies = _analogies(vectors, text)
+    lengths = tour_figures.lengths(vectors, _short_and_long(vectors), text)
+    exhibits = [
+        tour_figures.energy(vectors.energy_path, text),
+        scatter,
+        _neighbours(vectors, text, docs=not given),
+        tour_figures.word_map(vectors, text),
+        lengths[1] if lengths else None,
+        _keywords(tokens, vectors, text),
+        _analogies(vectors, text),
+    ]
     return Section(
         title=text["title"].format(tokens=n_tokens, time=duration(solved - began)),
         claim=text["claim"].format(source=text["docs"] if not given else text["own"].format(name=", ".join(given))),
-        exhibits=exhibits + ([analogies] if analogies else []),
+        exhibits=[exhibit for exhibit in exhibits if exhibit is not None],
         numbers=[
             (text["corpus"], size_text(tokens.report.n_bytes)),
             (text["vocabulary"], f"{len(vectors):,}"),
@@ -56,6 +75,7 @@ def section(*, locale: str = "en", corpus: str | list[str] | None = None, progre
             (text["counting"], duration(counted_at - read)),
             (text["solving"], duration(solved - counted_at)),
             (text["r2"], r2),
+            (text["spearman"], lengths[0] if lengths else "-"),
         ],
         command=f"thalweg words fit {shlex.join(given or [DOCS])} --out vec",
     )
@@ -68,48 +88,8 @@ def _short(n: int, locale: str) -> str:
     return f"{n / 1e6:.1f} M" if locale == "en" else f"{n / 1e4:.0f} 万"
 
 
-def _energy(path: list[float], text: dict[str, str]) -> Exhibit:
-    first, last = f"{path[0]:,.0f}", f"{path[-1]:,.0f}"
-    axes = style.energy_plot(path, title=text["energy_title"], steps=text["sweep"], energy=text["energy"])
-    axes.set_ylim(bottom=0)
-    picture = style.svg(axes.get_figure(root=True), text["energy_alt"].format(first=first, last=last))
-    return Exhibit(raw_svg(picture), text["energy_caption"].format(first=first, last=last))
-
-
-def _fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> tuple[str, Exhibit]:
-    """Weighted R² over all pairs seen, and a scatter plot of some."""
-    rows = np.repeat(np.arange(len(vectors)), np.diff(pairs.indptr))
-    predicted = np.empty(len(rows), np.float32)
-    for a in range(0, len(rows), 1 << 18):
-        part = slice(a, a + (1 << 18))
-        predicted[part] = np.einsum("nd,nd->n", vectors.word[rows[part]], vectors.context[pairs.columns[part]])
-    weights = pairs.weights.astype(np.float64)
-    mean = np.average(pairs.targets, weights=weights)
-    spread = float(np.average((pairs.targets - mean) ** 2, weights=weights))
-    missed = float(np.average((predicted - pairs.targets) ** 2, weights=weights))
-    r2 = f"{1 - missed / spread:.3f}" if spread > 0 else "-"  # a single pair has no spread
-    drawn = np.random.default_rng(0).choice(len(rows), min(N_POINTS, len(rows)), replace=False, p=weights / weights.sum())
-    x, y, w = pairs.targets[drawn], predicted[drawn], pairs.weights[drawn]
-    fig, axes = style.figure(height=3.9)
-    low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
-    axes.plot([low, high], [low, high], color=style.GREY, linewidth=1)
-    axes.scatter(x, y, s=12, c=_shaded(style.BLUE, w), linewidths=0)
-    axes.set(title=text["fit_title"], xlabel=text["counted"], ylabel=text["predicted"])
-    r = f"{np.corrcoef(x, y)[0, 1]:.3f}" if min(np.ptp(x), np.ptp(y)) > 0 else "-"
-    bias = f"{np.average(predicted - pairs.targets, weights=weights):+.2f}"
-    return r2, Exhibit(raw_svg(style.svg(fig, text["fit_alt"])), text["fit_caption"].format(n=len(drawn), r=r, bias=bias))
-
-
-def _shaded(colour: str, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """A colour for each point, more opaque in four steps of weight (each step is one group of marks in the picture).   (n, 4)"""
-    from matplotlib.colors import to_rgb
-
-    opacity = np.choose(np.digitize(weights, [0.1, 0.3, 0.8]), [0.25, 0.4, 0.6, 0.9])
-    return np.column_stack([np.tile(to_rgb(colour), (len(weights), 1)), opacity])
-
-
 def _neighbours(vectors: WordVectors, text: dict[str, str], docs: bool) -> Exhibit:
-    least = 50 if vectors.counts.sum() > 500_000 else 5
+    least = _least(vectors)
     restrict = max(2, int((vectors.counts >= least).sum()))
     asked = [word for word in DOCS_WORDS if word in vectors] if docs else telling_words(vectors, 6)
     rows = []
@@ -123,21 +103,105 @@ def _neighbours(vectors: WordVectors, text: dict[str, str], docs: bool) -> Exhib
     )
 
 
+def _least(vectors: WordVectors) -> int:
+    """How often a word must have been seen to be shown."""
+    return 50 if vectors.counts.sum() > 500_000 else 5
+
+
+def _tells(vectors: WordVectors, place: int) -> bool:
+    """Letters only, and not too few of them."""
+    word = vectors.words[place]
+    return len(word) >= (2 if vectors.language == "zh" else 4) and word.isalpha()
+
+
 def telling_words(vectors: WordVectors, n: int) -> list[str]:
     """Frequent words with long vectors (specific company), no two of them alike."""
     frequent = min(len(vectors), 1500)
     norms = np.linalg.norm(vectors.vectors()[:frequent], axis=1)
-    least = 2 if vectors.language == "zh" else 4
     unit = vectors.unit()
     chosen: list[int] = []
     order = np.argsort(-norms * np.sqrt(np.log1p(vectors.counts[:frequent])))
     for place in order:
-        word = vectors.words[place]
-        if len(word) >= least and word.isalpha() and all(unit[place] @ unit[other] < ALIKE for other in chosen):
+        if _tells(vectors, place) and all(unit[place] @ unit[other] < ALIKE for other in chosen):
             chosen.append(int(place))
         if len(chosen) == n:
             break
     return [vectors.words[place] for place in chosen] or vectors.words[:n]
+
+
+def _short_and_long(vectors: WordVectors) -> list[str]:
+    """Words to name in the picture of lengths: the shortest frequent ones, and the longest out of eight ranges of frequency."""
+    norms = vectors.norms()
+    shortest = np.argsort(norms[:200], kind="stable")[:6]
+    seen = max(2, int((vectors.counts >= _least(vectors)).sum()))
+    edges = np.unique(np.geomspace(min(20, seen - 1), seen, 9).astype(int))
+    longest = [
+        max(spelled, key=lambda place: norms[place])
+        for a, b in itertools.pairwise(edges.tolist())
+        if (spelled := [place for place in range(a, b) if _tells(vectors, place)])
+    ]
+    return list(dict.fromkeys(vectors.words[place] for place in [*shortest, *longest]))
+
+
+def _keywords(tokens: reading.Tokens, vectors: WordVectors, text: dict[str, str]) -> Exhibit | None:
+    """The beginning of a paragraph of the text and its five keywords, None if no unit has the length of one."""
+    paragraph = _paragraph(tokens, vectors)
+    if paragraph is None:
+        return None
+    ranked = keywords(vectors, _as_text(paragraph), topn=5)
+    told = {word for word, _ in ranked}
+    chinese = vectors.language == "zh"
+    words = [vectors.words[place] for place in paragraph]
+    shown = words[: BEGINNING * (2 if chinese else 1)]
+    parts: list[object] = []
+    for before, word in zip(["", *shown], shown, strict=False):
+        parts += [
+            "" if not before or (chinese and _han(before[-1] + word[0])) else " ",
+            tag("strong", word) if word in told else word,
+        ]
+    quoted = tag("p", "“", *parts, " …”" if len(shown) < len(words) else "”")
+    rows = [[word, str(words.count(word)), f"{score:.1f}"] for word, score in ranked]
+    head = [text["keyword"], text["times"], text["score"]]
+    return Exhibit(join([quoted, table(head, rows)]), text["keywords"].format(n=len(words)))
+
+
+def _han(pair: str) -> bool:
+    return re.fullmatch("[\u3400-\u9fff]{2}", pair) is not None
+
+
+def _paragraph(tokens: reading.Tokens, vectors: WordVectors) -> npt.NDArray[np.int32] | None:
+    """The unit of the length of a paragraph, prose if there is some, whose five keywords are most related to it."""
+    ends = np.flatnonzero(tokens.ids == EDGE)
+    spans = [
+        (a, b) for a, b in itertools.pairwise([-1, *ends.tolist(), len(tokens.ids)]) if PARAGRAPH[0] < b - a <= PARAGRAPH[1] + 1
+    ]
+    spans = spans[:: max(1, len(spans) // LOOKED_AT)]
+    dull = np.array([word in STOPWORDS["zh" if vectors.language == "zh" else "en"] for word in vectors.words])
+    units = [tokens.ids[a + 1 : b] for a, b in spans]
+    prose = [unit for unit in units if _is_prose(unit, dull, vectors)]
+    return max(prose or units, key=lambda unit: _told(unit, vectors), default=None)
+
+
+def _is_prose(unit: npt.NDArray[np.int32], dull: npt.NDArray[np.bool_], vectors: WordVectors) -> bool:
+    """Sentences, as far as words can tell: enough stop words, hardly a number or a rare name, few repetitions."""
+    words = [vectors.words[place] for place in unit]
+    usual = sum(word.isalpha() for word in words) >= 0.95 * len(unit) and (vectors.counts[unit] >= _least(vectors)).all()
+    varied = len(set(words)) >= 0.68 * len(unit)
+    return bool(usual and varied and dull[unit].mean() >= DULL["zh" if vectors.language == "zh" else "words"])
+
+
+def _told(unit: npt.NDArray[np.int32], vectors: WordVectors) -> float:
+    """The mutual information of the five keywords with the unit, without what a word says of itself.
+
+    Divided by the root of the length: by the length itself, short units would always come first.
+    """
+    ranked = keywords(vectors, _as_text(unit), topn=5, exclude_self=True)
+    return sum(score for _, score in ranked) / math.sqrt(len(unit))
+
+
+def _as_text(unit: npt.NDArray[np.int32]) -> Text:
+    places, times = np.unique(unit.astype(np.int64), return_counts=True)
+    return Text(places, times, ())
 
 
 def _analogies(vectors: WordVectors, text: dict[str, str]) -> Exhibit | None:

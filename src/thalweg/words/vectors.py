@@ -103,6 +103,13 @@ class WordVectors:
         """The rule by which the corpus was cut into words: "words", "zh" or "whitespace"."""
         return str(self.info.get("language", "words"))
 
+    def cut(self, text: str, *, segment: bool = True) -> list[str]:
+        """The words of a text by the rule that the corpus was read with; segment=False leaves Chinese words as they are typed."""
+        from thalweg.words.reading import words_of
+
+        language = "words" if self.language == "zh" and not segment else self.language
+        return words_of(text, language, lower=self.info.get("lower", True), digits=self.info.get("digits", True))
+
     def vectors(self, output: str | None = None) -> npt.NDArray[np.float32]:
         """The vectors read off the fit: "sum" u + k, "concat" [u, k], "word" u.   (n_words, dim), concat: (n_words, 2 dim)"""
         return self.vectors_of(slice(None), output)
@@ -356,8 +363,6 @@ class WordVectors:
         """The number of a word, spelled as the corpus was read. Raises UnknownWordError with near spellings."""
         if isinstance(word, str) and word in self.index:
             return self.index[word]
-        from thalweg.words.reading import words_of
-
         if not isinstance(word, str):
             msg = f"a word is a string, not {type(word).__name__}"
             raise InputError(msg)
@@ -366,12 +371,14 @@ class WordVectors:
             hint = " It is not text in UTF-8: check the encoding of the terminal." if lone else " It is empty."
             msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
             raise UnknownWordError(msg)
-        pieces = words_of(word, "words" if self.language == "zh" else self.language)
+        pieces = self.cut(word, segment=False)
         if len(pieces) == 1 and pieces[0] in self.index:
             return self.index[pieces[0]]
-        near = spelling.near(word if self.language == "whitespace" else word.lower(), self.words)
+        near = spelling.near(
+            word if self.language == "whitespace" or not self.info.get("lower", True) else word.lower(), self.words
+        )
         hint = f" Near spellings: {', '.join(near)}." if near else ""
-        if not near and self.language == "zh" and len(known := [w for w in words_of(word, "zh") if w in self.index]) > 1:
+        if not near and self.language == "zh" and len(known := [w for w in self.cut(word) if w in self.index]) > 1:
             hint = f" Its pieces are known: {' '.join(known)}."
         msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
         raise UnknownWordError(msg, near)
@@ -390,9 +397,7 @@ class WordVectors:
         """Words in the plane, by "pca", "tsne" or "umap"; None: the n most frequent that say something (`thalweg.words.maps`)."""
         from thalweg.words import maps
 
-        return maps.map_words(
-            self, words, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output
-        )
+        return maps.map_words(self, words, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output)
 
     def evaluate(
         self,

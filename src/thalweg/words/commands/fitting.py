@@ -35,6 +35,8 @@ reading_options = (
     options.memory_option(help="Limit for reading and counting, such as 512M.  [default: half of what is free]"),
     X("--resume", is_flag=True, help="Continue interrupted work in --out."),
     X("--encoding", default="utf-8", advanced=True, help="Encoding of the files, such as gb18030."),
+    X("--lower/--no-lower", default=True, advanced=True, help="Spell words in lower case."),
+    X("--digits/--no-digits", default=True, advanced=True, help="Numbers are parts of words."),
     X("--max-words", type=N(int, low=2), advanced=True, help="Keep only the N most frequent words."),
     X("--distance", type=DISTANCES, default="harmonic", advanced=True, help="Weight of a pair."),
 )  # fmt: skip
@@ -132,7 +134,7 @@ def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: di
     from thalweg.words import plan
     from thalweg.words.settings import Settings
 
-    names = ("window", "min_count", "language", "unit", "encoding", "max_words", "memory")
+    names = ("window", "min_count", "language", "lower", "digits", "unit", "encoding", "max_words", "memory")
     chosen = Settings(dim=settings.get("dim", 128), epochs=settings.get("epochs"))
     reads = {name: settings[name] for name in names}
     found = plan.estimate(paths, settings=chosen, threads=resolve(settings["threads"]), **reads)

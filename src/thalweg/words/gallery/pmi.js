@@ -1,5 +1,5 @@
 "use strict";
-// Twins of thalweg.words.gallery.pmi: choices, product, inner, alike. The tests compare the two.
+// Twins of thalweg.words.gallery.pmi: choices, product and the methods of Store. The tests compare the two.
 const choices = {
   exp: x => Math.exp(x),
   "square": x => 1 + x + x * x / 2,
@@ -11,21 +11,39 @@ const product = (name, x, y, z) => Math.log(choices[name](z)) + Math.log(choices
 const store = JSON.parse(document.getElementById("vectors").textContent);
 const words = store.words, scales = store.scales;
 const codes = text => new Int8Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
-const vectors = codes(store.vectors), profiles = codes(store.profiles);
+const vectors = codes(store.vectors), dim = vectors.length / words.length;
+const stops = Object.keys(store.profiles).map(Number);
+const profiles = Object.fromEntries(stops.map(n => [n, codes(store.profiles[n])]));
 const place = new Map(words.map((w, i) => [w, i]));
 const dot = (a, i, j) => { const d = a.length / words.length; let s = 0; for (let k = 0; k < d; k++) s += a[i * d + k] * a[j * d + k]; return s; };
 const inner = (i, j) => dot(vectors, i, j) * scales[i] * scales[j];
-const alike = (i, j) => dot(profiles, i, j) / Math.sqrt(dot(profiles, i, i) * dot(profiles, j, j));
+const alike = (i, j, contexts) => { const p = profiles[contexts]; return dot(p, i, j) / Math.sqrt(dot(p, i, i) * dot(p, j, j)); };
+const norm = i => Math.sqrt(inner(i, i));
+function bias(i, t) {
+  let sum = 0;
+  for (let k = 0; k < dim; k++) sum += vectors[i * dim + k];
+  return -store.rarities[i] - sum * scales[i] / Math.sqrt(dim) * t - t * t / 2;
+}
+function moved(i, j, t) {
+  let both = 0, first = 0, second = 0;
+  for (let k = 0; k < dim; k++) {
+    const x = vectors[i * dim + k] * scales[i] + t / Math.sqrt(dim), y = vectors[j * dim + k] * scales[j] + t / Math.sqrt(dim);
+    both += x * y; first += x * x; second += y * y;
+  }
+  return [both / Math.sqrt(first * second), both + bias(i, t) + bias(j, t), both - store.rarities[i] - store.rarities[j]];
+}
 const ranked = (score, i, n) => words.map((_, j) => j).filter(j => j !== i)
   .map(j => [score(i, j), j]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).slice(0, n);
-window.thalweg = { product, inner, alike, ranked, words };
+window.thalweg = { product, inner, alike, norm, bias, moved, ranked, words, stops };
 
 const byId = id => document.getElementById(id);
+const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
+const signed = (x, digits) => x.toFixed(digits).replace("-", "−");
 const left = -3, right = 3, points = 61, low = -3, high = 6;
 const px = z => 40 + (z - left) / (right - left) * 420, py = v => 210 - (v - low) / (high - low) * 190;
 function draw() {
   const name = byId("f").value, x = Number(byId("x").value), y = Number(byId("y").value);
-  for (const [id, v] of [["xv", x], ["yv", y]]) byId(id).textContent = v.toFixed(1).replace("-", "−");
+  for (const [id, v] of [["xv", x], ["yv", y]]) byId(id).textContent = signed(v, 1);
   const path = [];
   let least = Infinity, most = -Infinity;
   for (let k = 0; k < points; k++) {
@@ -52,14 +70,47 @@ function list(id, score, i, unit) {
     li.append(b, n, bar); return li;
   }));
 }
+let asked = 0;
+function similar() {
+  const contexts = stops[Number(byId("stop").value)], kind = ["role", "between", "topic"][stops.indexOf(contexts)];
+  byId("stopv").textContent = contexts.toLocaleString("en");
+  byId("kind").textContent = store.text[kind];
+  list("similar", (i, j) => alike(i, j, contexts), asked, "");
+}
+const [x0, top0, x1, y0] = store.plot, [rare0, rare1, longest] = store.range;
+const norms = words.map((_, i) => norm(i));
+const spot = i => [x0 + (store.rarities[i] - rare0) / (rare1 - rare0) * (x1 - x0), y0 - norms[i] / longest * (y0 - top0)];
+const rank = (values, i) => 1 + values.filter(v => v > values[i]).length;
+function mark() {
+  const [x, y] = spot(asked), here = byId("here");
+  here.setAttribute("cx", x.toFixed(1)); here.setAttribute("cy", y.toFixed(1));
+  byId("ranks").textContent = fill(store.text.ranks, { word: words[asked], norm: norms[asked].toFixed(2), rarity: store.rarities[asked].toFixed(2),
+    first: rank(norms, asked), second: rank(store.rarities, asked), n: words.length });
+}
+byId("lengths").addEventListener("click", e => {
+  const box = e.currentTarget.getBoundingClientRect(), u = 480 / box.width, x = (e.clientX - box.left) * u, y = (e.clientY - box.top) * u;
+  const far = i => { const [a, b] = spot(i); return (a - x) ** 2 + (b - y) ** 2; };
+  ask(words[words.reduce((best, _, i) => far(i) < far(best) ? i : best, 0)]);
+});
+function shift() {
+  const t = Number(byId("t").value);
+  byId("tv").textContent = t.toFixed(1);
+  store.pairs.forEach(([i, j], k) => {
+    const [cosine, glove, known] = moved(i, j, t);
+    byId("cosine" + k).textContent = signed(cosine, 3); byId("glove" + k).textContent = signed(glove, 6); byId("known" + k).textContent = signed(known, 2);
+  });
+  const near = ranked((i, j) => moved(i, j, t)[0], asked, 6).map(([, j]) => words[j]);
+  byId("nearest").textContent = fill(store.text.nearest, { word: words[asked], list: near.join(store.text.comma) });
+}
+byId("stop").addEventListener("input", similar); byId("t").addEventListener("input", shift);
 function ask(word) {
   word = word.trim().toLowerCase();
   byId("word").value = word;
   if (!word) return;
   const i = place.get(word), note = byId("note");
-  if (i === undefined) { note.textContent = store.text.unknown.replace(/\{(word|n)\}/g, (_, key) => ({ word, n: words.length })[key]); return; }
-  note.textContent = "";
-  list("related", inner, i, ""); list("similar", alike, i, "");
+  if (i === undefined) { note.textContent = fill(store.text.unknown, { word, n: words.length }); return; }
+  note.textContent = ""; asked = i;
+  list("related", inner, i, ""); similar(); mark(); shift();
 }
 byId("word").addEventListener("change", e => ask(e.target.value));
 for (const b of document.querySelectorAll("button[data-word]")) b.addEventListener("click", () => ask(b.dataset.word));
