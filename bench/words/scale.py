@@ -55,9 +55,8 @@ def main() -> None:
             rows.append((manifest["total_tokens"], manifest["n_words"], manifest["n_stored"], counted[0], solved[0],
                          max(counted[2], solved[2]), (size(folder / "counts") + size(folder / "vec")) / 1e6))  # fmt: skip
             print(rows[-1], file=sys.stderr, flush=True)
-        print(
-            "| tokens | words | stored pairs | count, wall s | solve, wall s | peak MB | disk MB |\n| --- | --- | --- | --- | --- | --- | --- |"
-        )
+        print("| tokens | words | stored pairs | count, wall s | solve, wall s | peak MB | disk MB |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
         for row in rows:
             print("| " + " | ".join(f"{value:,.0f}" if value >= 100 else f"{value:.1f}" for value in row) + " |")
         slopes = [slope([(row[0], row[k]) for row in rows]) for k in range(1, 7)]

@@ -65,7 +65,7 @@ def array(folder: Path, name: str) -> npt.NDArray[Any]:
 # Arrays that lie
 
 
-@pytest.mark.parametrize(("place", "value"), [(0, -1), (0, 1), (0, 2**31 - 1), (1, -(2**31)), (2, 0), (4, 4), (3, 2), (2, 3)])
+@pytest.mark.parametrize(("place", "value"), [(0, -1), (0, 2), (0, 2**31 - 1), (1, -(2**31)), (2, 0), (4, 4), (3, 2), (2, 3)])
 def test_a_column_out_of_range_out_of_order_or_above_the_diagonal_is_one_line(folder: Path, place: int, value: int) -> None:
     """Kernels take columns at their word: one out of range would be written to memory that is not ours."""
     columns = array(folder, "indices.npy")

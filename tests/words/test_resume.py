@@ -369,7 +369,7 @@ def test_the_command_line_ends_with_130_says_what_is_kept_and_resumes(
         ("solving", "solve", tmp_path / "c1", tmp_path / "v2", ("--dim", 6)),
     ):
         with monkeypatch.context() as patch:
-            stop = stopping(phase, 2, interrupt)
+            stop = stopping(phase, 1, interrupt)
             patch.setattr(console._Lines, "__call__", lambda self, *a, stop=stop, **k: stop(*a, **k))
             stopped = run(verb, source, "--out", out, *args)
         assert stopped.exit_code == 130, stopped.stderr

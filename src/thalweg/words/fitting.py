@@ -53,7 +53,8 @@ def fit(
     corpus: a path (str or Path), a list of Path objects, "docs:" (docstrings of installed packages), or an iterable of texts or of
     token lists. language: "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut). lower, digits: spell in lower case, numbers are words. unit: "line", "paragraph" or "file", which no window
-    crosses. window: tokens to each side. distance: weight of a pair, "harmonic" 1/distance (default), "uniform", "linear". options: those of `Settings`: dim, epochs, rho, seed, ...
+    crosses. window: tokens to each side. distance: weight of a pair, "harmonic" 1/distance (default), "uniform", "linear".
+    options: those of `Settings`: dim, epochs, rho, seed, ...
     preset: "source", everything as the source's program does it, where nothing else is said. start: as in `solve`.
 
     out: a directory to write to: vectors, and in `counts/` what was counted (keep_counts). memory: bytes that reading and counting

@@ -43,7 +43,7 @@ def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
         }
 
 
-def load(path: Path, verify: bool = True) -> WordVectors:
+def load(path: Path, verify: bool | int = True) -> WordVectors:
     """Open a bundle. Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises."""
     bundle = Bundle(path, KIND, VERSION, verify)
     facts = bundle.manifest

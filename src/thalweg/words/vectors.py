@@ -429,8 +429,9 @@ class WordVectors:
         storage.save(self, Path(path), overwrite)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool = True) -> WordVectors:
-        """Open a directory made by `save`, memory-mapped; `verify` compares checksums, which reads every byte once.
+    def load(cls, path: str | Path, *, verify: bool | int = True) -> WordVectors:
+        """Open a directory made by `save`, memory-mapped; `verify` compares checksums, which reads every byte once
+        (a number: of files up to that many bytes).
 
         Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises.
         """

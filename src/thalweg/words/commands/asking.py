@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+_VERIFIED = 64 << 20  # bytes of files whose checksums a question waits for
+
+
 def opened(folder: Path, verb: str, json: bool, quiet: bool) -> tuple[Console, WordVectors]:
     from thalweg.words.vectors import WordVectors
 
-    return Console(json=json, quiet=quiet, command=f"words {verb}"), WordVectors.load(folder)
+    return Console(json=json, quiet=quiet, command=f"words {verb}"), WordVectors.load(folder, verify=_VERIFIED)
 
 
 def show_ranked(console: Console, ranked: Ranked) -> None:

@@ -257,7 +257,7 @@ def _lengths(text: dict[str, str], vectors: Store, locale: str) -> Markup:
     points = np.column_stack([left + (rarities - low) / (high - low) * (right - left), bottom - norms / longest * (bottom - top)])
     dull = np.array([word in STOPWORDS[locale] for word in vectors.words])
     marks = ["".join(f"M{x:.1f} {y:.1f}h0" for x, y in points[which]) for which in (~dull, dull)]
-    ticks = [*range(int(low), int(high) + 1, 2)], [*range(0, int(longest) + 1)]
+    ticks = [*range(int(low), int(high) + 1, 2)], [*range(int(longest) + 1)]
     across = [(left + (v - low) / (high - low) * (right - left), bottom + 19, str(v), "middle") for v in ticks[0]]
     upward = [(left - 8, bottom - v / longest * (bottom - top) + 5, str(v), "end") for v in ticks[1]]
     titles = [((left + right) / 2, bottom + 38, text["axis_rarity"], "middle"), (left + 8, top + 2, text["axis_norm"], "start")]
