@@ -90,8 +90,11 @@ def test_every_entry_has_both_languages():
 def test_the_vectors_of_a_page_are_whole(language):
     store = pmi.store(language)
     n = len(store.words)
-    assert len(store.codes) == len(store.profiles) == len(store.scales) == len(set(store.words)) == n > 500
+    assert len(store.codes) == len(store.rarities) == len(store.scales) == len(set(store.words)) == n > 500
+    assert sorted(store.profiles) == [100, 1000, 10_000]
+    assert {len(profiles) for profiles in store.profiles.values()} == {n}
     assert {store.first, *store.examples} <= set(store.words)
+    assert store.rarities == sorted(store.rarities)  # words by falling count
     assert all(math.isfinite(scale) and scale > 0 for scale in store.scales)
     assert all(word == word.strip().lower() for word in store.words)  # so that each can be typed
     assert np.abs(store.codes).max(axis=1).min() == 127  # 8 bits are used to the full
@@ -112,6 +115,45 @@ def test_only_the_exponential_meets_the_requirement(x, y):
     assert pmi.product("exp", x, y, 0.3) == pytest.approx(x + y)
     for name in set(pmi.CHOICES) - {"exp"}:
         assert spread(name, x, y) > 0.1
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_common_vector_changes_no_prediction_of_glove_and_makes_all_cosines_one(language):
+    """With b' = b - <v, a> - |a|^2/2 the sum <v_i + a, v_j + a> + b'_i + b'_j is <v_i, v_j> + b_i + b_j; with known biases not."""
+    store = pmi.store(language)
+    for i, j in store.pairs:
+        cosine, glove, known = store.moved(i, j, 0)
+        assert cosine == pytest.approx(store.inner(i, j) / store.norm(i) / store.norm(j))
+        assert glove == pytest.approx(known, abs=1e-12)
+        for t in (0.5, 7, 30):
+            assert store.moved(i, j, t)[1] == pytest.approx(glove, abs=1e-9)
+            assert abs(store.moved(i, j, t)[2] - known) > 0.01
+        assert 1 - store.moved(i, j, 1000)[0] < 1e-4
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_stop_words_are_short(language):
+    """Of the words of a page with -ln P below 6 all are shorter than any of the examples."""
+    store = pmi.store(language)
+    frequent = [store.norm(i) for i, rarity in enumerate(store.rarities) if rarity < 6]
+    assert len(frequent) > 20
+    assert max(frequent) < min(store.norm(store.words.index(word)) for word in store.examples)
+
+
+def first_ten(store: pmi.Store, word: str, contexts: int) -> list[str]:
+    i = store.words.index(word)
+    others = sorted((j for j in range(len(store.words)) if j != i), key=lambda j: -store.alike(i, j, contexts))
+    return [store.words[j] for j in others[:10]]
+
+
+def test_the_page_says_what_the_number_of_context_words_changes():
+    """The words that its text names as examples."""
+    english, chinese = pmi.store("en"), pmi.store("zh")
+    assert {"went", "left", "looked"} <= set(first_ten(english, "walked", 100)[:5])
+    assert first_ten(english, "walked", 10_000)[:2] == ["walk", "go"]
+    assert first_ten(chinese, "国王", 100)[:1] == ["王后"]
+    assert {"妻子", "弟弟"} <= set(first_ten(chinese, "国王", 100))
+    assert {"王朝", "王国"} <= set(first_ten(chinese, "国王", 10_000)) - set(first_ten(chinese, "国王", 100))
 
 
 # ---- the page beside its twin
@@ -138,14 +180,30 @@ def test_the_pages_inner_products_correlations_and_rankings_are_their_twins(ask,
     n = len(store.words)
     asked = [0, 1, n // 3, n // 2, n - 1]
     assert page.evaluate("thalweg.words") == store.words
-    for name, twin in (("inner", store.inner), ("alike", store.alike)):
+    assert page.evaluate("thalweg.stops") == sorted(store.profiles)
+    scores_by = {"thalweg.inner": store.inner}
+    for contexts in store.profiles:
+        scores_by[f"(i, j) => thalweg.alike(i, j, {contexts})"] = lambda i, j, contexts=contexts: store.alike(i, j, contexts)
+    for score, twin in scores_by.items():
         expected = np.array([[twin(i, j) for j in range(n)] for i in asked])
-        found = page.evaluate(f"asked => asked.map(i => thalweg.words.map((_, j) => thalweg.{name}(i, j)))", asked)
+        found = page.evaluate(f"asked => asked.map(i => thalweg.words.map((_, j) => ({score})(i, j)))", asked)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-        first = page.evaluate(f"asked => asked.map(i => thalweg.ranked(thalweg.{name}, i, 10))", asked)
+        first = page.evaluate(f"asked => asked.map(i => thalweg.ranked({score}, i, 10))", asked)
         for i, scores, ranking in zip(asked, expected, first, strict=True):
             others = sorted((j for j in range(n) if j != i), key=lambda j, scores=scores: (-scores[j], j))
             assert [j for _, j in ranking] == others[:10]
+
+
+@pytest.mark.browser
+@both_locales
+def test_the_pages_lengths_biases_and_moved_vectors_are_their_twins(ask, locale):
+    store, page = pmi.store(locale), ask(locale)
+    n = len(store.words)
+    found = page.evaluate("thalweg.words.map((_, i) => [thalweg.norm(i), thalweg.bias(i, 3.5)])")
+    np.testing.assert_allclose(found, [[store.norm(i), store.bias(i, 3.5)] for i in range(n)], rtol=0, atol=1e-12)
+    calls = [(i, j, t) for i, j in [*store.pairs, (0, n - 1)] for t in (0, 0.5, 12, 30)]
+    found = page.evaluate("calls => calls.map(call => thalweg.moved(...call))", calls)
+    np.testing.assert_allclose(found, [store.moved(*call) for call in calls], rtol=0, atol=1e-12)
 
 
 # ---- the page in a reader's hands
@@ -171,6 +229,61 @@ def test_a_click_on_a_word_asks_it(ask, locale):
     i = store.words.index(word)
     scores = [(store.inner(i, j), -j) for j in range(len(store.words)) if j != i]
     assert listed(page, "related") == [store.words[-j] for _, j in sorted(scores, reverse=True)[:10]]
+
+
+@pytest.mark.browser
+@both_locales
+def test_the_slider_of_context_words_changes_the_similar_ones_only(ask, locale):
+    page, store = ask(locale), pmi.store(locale)
+    page.evaluate("word => ask(word)", store.examples[1])
+    related = listed(page, "related")
+    page.focus("#stop")
+    page.keyboard.press("Home")
+    assert page.inner_text("#stopv") == "100"
+    for contexts, kind in ((100, "role"), (1000, "between"), (10_000, "topic")):
+        assert page.inner_text("#stopv") == f"{contexts:,}"
+        assert listed(page, "similar") == first_ten(store, store.examples[1], contexts)
+        assert page.inner_text("#kind") == pmi.texts()[locale][kind]
+        page.keyboard.press("ArrowRight")
+    assert listed(page, "related") == related
+
+
+@pytest.mark.browser
+@both_locales
+def test_the_slider_of_the_common_vector_moves_cosines_and_not_what_glove_predicts(ask, locale):
+    """To the last digit shown."""
+    page, store = ask(locale), pmi.store(locale)
+
+    def column(name: str) -> list[str]:
+        return [page.inner_text(f"#{name}{k}") for k in range(len(store.pairs))]
+
+    before = {name: column(name) for name in ("cosine", "glove", "known")}
+    page.focus("#t")
+    for key in ["ArrowRight"] * 3 + ["End"]:
+        page.keyboard.press(key)
+        assert column("glove") == before["glove"]
+        assert not set(column("cosine")) & set(before["cosine"])
+        assert not set(column("known")) & set(before["known"])
+    assert all(float(text) > 0.98 for text in column("cosine"))
+    assert page.inner_text("#nearest").count(pmi.texts()[locale]["comma"]) == 5
+
+
+@pytest.mark.browser
+@both_locales
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_click_in_the_picture_of_lengths_asks_the_nearest_word(ask, locale, width):
+    """On the dot of the word that stands apart most: the longest."""
+    page, store = ask(locale, width), pmi.store(locale)
+    longest = max(range(len(store.words)), key=store.norm)
+    x, y = page.evaluate("i => spot(i)", longest)
+    box = page.evaluate(
+        "(() => { const b = document.getElementById('lengths').getBoundingClientRect(); return [b.width, b.height]; })()"
+    )
+    page.click("#lengths", position={"x": x * box[0] / 480, "y": y * box[1] / 324})
+    assert page.input_value("#word") == store.words[longest]
+    marked = page.eval_on_selector("#here", "c => [Number(c.getAttribute('cx')), Number(c.getAttribute('cy'))]")
+    assert marked == pytest.approx([x, y], abs=0.06)
+    assert store.words[longest] in page.inner_text("#ranks")
 
 
 @pytest.mark.browser

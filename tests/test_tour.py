@@ -263,7 +263,7 @@ def test_a_tour_of_ones_own_text_ends_with_a_page(toured, references, locale):
     page = (folder / "index.html").read_text(encoding="utf-8")
     assert references(page) == []
     assert page.rstrip().endswith("</html>")
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 4
     rows = [row.split("</td><td>") for row in page.split("<tr><td><strong>")[1:]]
     assert rows
     for word, related, *_ in rows:

@@ -8,10 +8,8 @@ Command: python bench/words/estimates.py          (about 20 seconds)
 
 from pathlib import Path
 
-import numpy as np
-
 from thalweg import words
-from thalweg.words import als, objective, svd
+from thalweg.words import goodness, objective
 
 
 def main() -> None:
@@ -20,12 +18,9 @@ def main() -> None:
     for rho in (1.0, 0.0):
         settings = objective.Settings(rho=rho)
         table = objective.table(counts, settings)
-        word, context, _ = als.descend(table, *svd.start(table, 128), settings)
-        rows = np.repeat(np.arange(len(word)), np.diff(table.indptr))
-        error = np.einsum("nd,nd->n", word[rows], context[table.columns]) - table.targets
-        mean = np.average(table.targets, weights=table.weights)
-        square, spread = (np.average(x**2, weights=table.weights) for x in (error, table.targets - mean))
-        print(f"| {rho:g} | {np.average(error, weights=table.weights):+.2f} | {square**0.5:.2f} | {1 - square / spread:.2f} |")
+        wv = words.solve(counts, settings)
+        fit = goodness.of_table(table, goodness.predictions(table, wv))
+        print(f"| {rho:g} | {fit.mean_error:+.2f} | {fit.rms_error:.2f} | {fit.r2:.2f} |")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 def available(root: Path = Path("/")) -> int:
     """Bytes that can be taken without pushing others out: what the system has left, within a container's limit."""
     free = 4 << 30  # where nothing can be found out
-    with contextlib.suppress(OSError, ValueError, IndexError):
+    with contextlib.suppress(OSError, ValueError, IndexError, StopIteration):
         line = next(line for line in (root / "proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
         free = int(line.split()[1]) << 10
     for limit, used in (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):

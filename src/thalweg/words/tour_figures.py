@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from thalweg import style
 from thalweg.page import Exhibit, raw_svg
-from thalweg.words import drawing, labels, objective
+from thalweg.words import drawing, goodness, labels, objective
 from thalweg.words.maps import telling
 from thalweg.words.vectors import WordVectors
 
@@ -32,17 +32,12 @@ def energy(path: list[float], text: dict[str, str]) -> Exhibit:
 
 def fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> tuple[str, Exhibit]:
     """Weighted R² over all pairs seen, and a scatter plot of some."""
-    rows = np.repeat(np.arange(len(vectors)), np.diff(pairs.indptr))
-    predicted = np.empty(len(rows), np.float32)
-    for a in range(0, len(rows), 1 << 18):
-        part = slice(a, a + (1 << 18))
-        predicted[part] = np.einsum("nd,nd->n", vectors.word[rows[part]], vectors.context[pairs.columns[part]])
+    predicted = goodness.predictions(pairs, vectors)
+    found = goodness.of_table(pairs, predicted)
+    r2 = f"{found.r2:.3f}" if np.isfinite(found.r2) else "-"  # a single pair has no spread
     weights = pairs.weights.astype(np.float64)
-    mean = np.average(pairs.targets, weights=weights)
-    spread = float(np.average((pairs.targets - mean) ** 2, weights=weights))
-    missed = float(np.average((predicted - pairs.targets) ** 2, weights=weights))
-    r2 = f"{1 - missed / spread:.3f}" if spread > 0 else "-"  # a single pair has no spread
-    drawn = np.random.default_rng(0).choice(len(rows), min(N_POINTS, len(rows)), replace=False, p=weights / weights.sum())
+    n = len(predicted)
+    drawn = np.random.default_rng(0).choice(n, min(N_POINTS, n), replace=False, p=weights / weights.sum())
     x, y, w = pairs.targets[drawn], predicted[drawn], pairs.weights[drawn]
     fig, axes = style.figure(height=3.9)
     low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
@@ -51,7 +46,7 @@ def fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> t
     axes.set_title(text["fit_title"], loc="left")
     axes.set(xlabel=text["counted"], ylabel=text["predicted"])
     r = f"{np.corrcoef(x, y)[0, 1]:.3f}" if min(np.ptp(x), np.ptp(y)) > 0 else "-"
-    bias = f"{np.average(predicted - pairs.targets, weights=weights):+.2f}"
+    bias = f"{found.mean_error:+.2f}"
     return r2, Exhibit(raw_svg(style.svg(fig, text["fit_alt"])), text["fit_caption"].format(n=len(drawn), r=r, bias=bias))
 
 

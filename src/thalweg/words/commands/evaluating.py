@@ -15,6 +15,7 @@ from thalweg.errors import InputError
 
 if TYPE_CHECKING:
     from thalweg.words.evaluation import Accuracy, AnalogyResult, AnalogySet, Evaluation, NormsResult, PairSet, PairsResult
+    from thalweg.words.goodness import Fit
     from thalweg.words.vectors import WordVectors
 
 T = TypeVar("T")
@@ -42,6 +43,7 @@ T = TypeVar("T")
     type=options.Choice(["sum", "concat", "word"]),
     help="Which vectors are read off the fit.  [default: concat for analogies, sum for pairs]",
 )
+@options.option("--fit", is_flag=True, help="Also how close inner products are to the counted PMI (needs the counts of the fit).")
 @options.threads_option
 @options.json_option
 @options.quiet_option
@@ -53,6 +55,7 @@ def evaluate(
     restrict: int | None,
     method: str | None,
     output: str | None,
+    fit: bool,
     threads: int | None,
     json: bool,
     quiet: bool,
@@ -81,7 +84,9 @@ def evaluate(
     if found.against is not None:
         columns.append((str(against), found.against))
     console.note(_what(found, columns))
-    console.result(_value(columns, checks), lambda: _show(console, _short(columns), _short(checks)))
+    closeness = _fit(wv) if fit else None
+    value = _value(columns, checks) | ({"fit": closeness} if fit else {})
+    console.result(value, lambda: _show(console, _short(columns), _short(checks), closeness))
 
 
 def _opened(path: Path) -> WordVectors:
@@ -105,6 +110,12 @@ def _norms(wv: WordVectors, output: str | None) -> NormsResult:
     from thalweg.words.stopwords import STOPWORDS
 
     return norms(wv, [word for words in STOPWORDS.values() for word in words], output=output)
+
+
+def _fit(wv: WordVectors) -> Fit:
+    from thalweg.words.goodness import of_vectors
+
+    return of_vectors(wv)
 
 
 def _check_coverage(
@@ -133,7 +144,7 @@ def _short(columns: list[tuple[str, T]]) -> list[tuple[str, T]]:
     return list(zip(names, (each for _, each in columns), strict=True)) if len(set(names)) == len(names) else columns
 
 
-def _show(console: Console, columns: list[tuple[str, Evaluation]], checks: list[tuple[str, NormsResult]]) -> None:
+def _show(console: Console, columns: list[tuple[str, Evaluation]], checks: list[tuple[str, NormsResult]], fit: Fit | None) -> None:
     first = columns[0][1]
     tables = 0
     for name in dict.fromkeys(result.name for result in first.analogies):
@@ -147,6 +158,15 @@ def _show(console: Console, columns: list[tuple[str, Evaluation]], checks: list[
     if checks:
         console.print("")
         _show_norms(console, checks)
+    if fit is not None:
+        console.print("")
+        rows = [
+            ("counted pairs", fit.n_pairs),
+            ("weighted R²", _number(fit.r2)),
+            ("mean error, nats", fit.mean_error),
+            ("rms error, nats", fit.rms_error),
+        ]
+        console.table(["fit of the inner products", "value"], rows)
 
 
 def _show_analogies(console: Console, columns: list[tuple[str, list[AnalogyResult]]]) -> None:

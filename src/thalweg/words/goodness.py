@@ -1,0 +1,55 @@
+"""How close the inner products come to the counted mutual information, over the pairs that met, weighted as in the energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thalweg.errors import InputError
+from thalweg.words import objective
+from thalweg.words.objective import Floats, Table
+from thalweg.words.settings import Settings
+from thalweg.words.vectors import WordVectors
+
+_BLOCK = 1 << 18  # pairs at a time
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Of <u_i, k_j> against t_ij: r2 (NaN where all pairs have one value), mean error and root mean square error in nats."""
+
+    n_pairs: int
+    r2: float
+    mean_error: float
+    rms_error: float
+
+
+def predictions(table: Table, vectors: WordVectors) -> Floats:
+    """<u_i, k_j> for every entry of a table.   (nnz,)"""
+    rows = np.repeat(np.arange(len(vectors), dtype=np.int32), np.diff(table.indptr))
+    predicted = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        predicted[part] = np.einsum("nd,nd->n", vectors.word[rows[part]], vectors.context[table.columns[part]])
+    return predicted
+
+
+def of_table(table: Table, predicted: Floats) -> Fit:
+    """The weighted figures: R^2 = 1 - sum w (x - t)^2 / sum w (t - mean t)^2."""
+    weights, errors = table.weights.astype(np.float64), predicted - table.targets
+    mean = np.average(table.targets, weights=weights)
+    spread = float(np.average((table.targets - mean) ** 2, weights=weights))
+    missed = float(np.average(errors**2, weights=weights))
+    r2 = 1 - missed / spread if spread > 0 else float("nan")
+    return Fit(len(errors), r2, float(np.average(errors, weights=weights)), missed**0.5)
+
+
+def of_vectors(vectors: WordVectors) -> Fit:
+    """The fit of vectors to the counts that they came from. Raises InputError if those are not at hand."""
+    counts = vectors.pair_counts
+    if counts is None:
+        msg = f"{vectors.name} has no counts beside it, so that its fit cannot be measured"
+        raise InputError(msg)
+    table = objective.table(counts, Settings(**vectors.info.get("settings", {})))
+    return of_table(table, predictions(table, vectors))
