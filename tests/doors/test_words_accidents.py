@@ -104,7 +104,10 @@ def test_a_disk_full_at_any_step_of_a_fit_is_one_line_and_resume_gives_the_same_
 
 
 @pytest.mark.parametrize("seam", ["_open", "_write"])
-def test_a_disk_full_while_old_work_is_replaced_leaves_the_old_work(text: Path, tmp_path: Path, seam: str) -> None:
+def test_a_disk_full_while_old_work_is_replaced_leaves_the_old_work(
+    text: Path, tmp_path: Path, seam: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "SECONDS", 1e9)
     counts = count(read([list("abcd")] * 9, min_count=1))
     first = solve(counts, dim=2, out=tmp_path / "vec")
     counting.count([list("abcd")] * 9, min_count=1, out=tmp_path / "counts")
@@ -113,7 +116,7 @@ def test_a_disk_full_while_old_work_is_replaced_leaves_the_old_work(text: Path, 
         ("counts", lambda: counting.count(text, min_count=1, memory=4000, out=tmp_path / "counts", overwrite=True)),
     ):
         before = content(tmp_path / name)
-        for k in (1, 2, 3, 5, 6):
+        for k in (1, 2, 3, 4):  # a fifth may be the tidying up of names, behind the new work
             with pytest.MonkeyPatch.context() as patch:
                 Full(patch, seam, k)
                 with pytest.raises(StorageError, match="the disk is full"):
