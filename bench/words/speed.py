@@ -2,9 +2,9 @@
 
 Question: wall seconds, CPU seconds and peak memory of whole processes: `thalweg words fit` on the raw text of `en` with default
 settings (counts kept on disk), and of `thalweg words count`; GloVe's `vocab_count`, `cooccur` and `shuffle` on our token dump; and
-the rate at which gensim (skip-gram window 10 and 5, CBOW), fastText and GloVe train on the first part of the dump, one epoch, from
-which their usual settings (5 epochs; GloVe 15 iterations) follow by multiplication: the part is small, so that its vocabulary is
-in their favour. Interleaved, one thread and two; medians and quartiles.
+the rate at which gensim (skip-gram window 10 and 5, CBOW) and fastText train on the first part of the dump, one epoch, from which
+their usual 5 epochs follow by multiplication: the part is small, so that its vocabulary is in their favour. Interleaved, one thread
+and two; medians and quartiles.
 Peers: as in peers.py (GLOVE=.../build for GloVe); one that is missing is left out.
 Command: THALWEG_DATA=... GLOVE=... python bench/words/speed.py [rounds]          (about 20 minutes for 5 rounds; quiet machine)
 """
@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import peers
 
 PART_LINES = 20_000  # of the dump: what the peers' training is timed on
-EPOCHS = {"gensim-sg": 5, "gensim-sg-5": 5, "gensim-cbow": 5, "fasttext": 5, "glove": 15}
+EPOCHS = {"gensim-sg": 5, "gensim-sg-5": 5, "gensim-cbow": 5, "fasttext": 5}
 
 RATE = """
 import json, os, resource, sys, time
@@ -65,7 +65,7 @@ def glove_counts(tokens: Path, folder: Path) -> tuple[float, float, float]:
     return added(*(process("sh", "-c", line, cwd=folder) for line in shell))
 
 
-def rate(peer: str, part: Path, threads: int, folder: Path) -> tuple[float, float, float]:
+def rate(peer: str, part: Path, threads: int) -> tuple[float, float, float]:
     """One epoch on the part, without the scan of the vocabulary: the difference of two epochs and one."""
     calls = {
         "gensim-sg": "peers.gensim(Path({0!r}), {1}, 0, sg=1, window=10, epochs={2})",
@@ -73,14 +73,10 @@ def rate(peer: str, part: Path, threads: int, folder: Path) -> tuple[float, floa
         "gensim-cbow": "peers.gensim(Path({0!r}), {1}, 0, sg=0, window=5, epochs={2})",
         "fasttext": "peers.fasttext(Path({0!r}), {1}, 0, epochs={2})",
     }
-    if peer == "glove":
-        train = [Path(os.environ["GLOVE"]) / "glove", "-input-file", "shuffled", "-vocab-file", "vocab", "-vector-size", 128]
-        one, two = (process(*train, "-threads", threads, "-iter", n, "-save-file", "v", "-binary", 1, cwd=folder) for n in (1, 2))
-    else:
-        here = str(Path(__file__).parent)
-        one, two = (
-            process(sys.executable, "-c", RATE.format(here=here, call=calls[peer].format(str(part), threads, n))) for n in (1, 2)
-        )
+    here = str(Path(__file__).parent)
+    one, two = (
+        process(sys.executable, "-c", RATE.format(here=here, call=calls[peer].format(str(part), threads, n))) for n in (1, 2)
+    )
     return two[0] - one[0], two[1] - one[1], two[2]
 
 
@@ -108,24 +104,17 @@ def main() -> None:
             candidates["count", threads] = partial(ours, "count", threads)
         if "GLOVE" in os.environ:
             candidates["GloVe vocab_count, cooccur, shuffle", 1] = partial(glove_counts, tokens, folder)
-        names = [p for p in EPOCHS if p != "glove" or "GLOVE" in os.environ]
         for round_ in range(rounds):
             for key, run in candidates.items():
-                if "GloVe" in key[0] and round_ >= 2:  # two minutes each
+                if "GloVe" in key[0] and round_ >= 1:  # two minutes
                     continue
                 results[key].append(run())
                 print(round_, key, [round(x, 1) for x in results[key][-1]], file=sys.stderr, flush=True)
-            if round_ < 3:
-                if "GLOVE" in os.environ and round_ == 0:
-                    glove_counts(part, folder)
-                for peer in names:
+            if round_ < 1:
+                for peer in EPOCHS:
                     for threads in (1, 2):
-                        if peer == "glove":
-                            glove_counts(part, folder) if not (folder / "part.done").exists() else None
-                            (folder / "part.done").touch()
-                        results[peer, threads].append(rate(peer, part, threads, folder))
+                        results[peer, threads].append(rate(peer, part, threads))
                         print(round_, peer, threads, [round(x, 1) for x in results[peer, threads][-1]], file=sys.stderr, flush=True)
-                (folder / "part.done").unlink(missing_ok=True)
     print(f"en: {n_tokens:,} tokens in the vocabulary; the peers' epochs timed on {n_part:,} of them\n")
     print("| program | threads | wall s | CPU s | peak MB | wall, times fit |\n| --- | --- | --- | --- | --- | --- |")
     with (peers.RESULTS.parent / "words-speed.csv").open("w", newline="") as out:

@@ -149,7 +149,12 @@ class CooccurrenceCounts:
             indptr=indptr,
             indices=indices,
             values=values,
-            info={**self.info, "sources": sources, "fingerprint": merged_fingerprint(self.info.get("fingerprint"), other)},
+            info={
+                **self.info,
+                **_added(self.info, other.info),
+                "sources": sources,
+                "fingerprint": merged_fingerprint(self.info.get("fingerprint"), other),
+            },
         )
 
     def _renumbered(self, numbers: list[int], n_words: int) -> Rows:
@@ -220,6 +225,12 @@ def check_addable(window: int, distance: str, other: CooccurrenceCounts) -> None
         if value != getattr(other, name):
             msg = f"counts with {name} {value} and {getattr(other, name)} cannot be added: count again with the same {name}"
             raise InputError(msg)
+
+
+def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of two texts together, where both are known."""
+    names = ("n_files", "n_bytes", "bad_bytes", "dropped_words", "tokens_read")
+    return {name: one[name] + other[name] for name in names if name in one and name in other}
 
 
 def merged_fingerprint(one: str | None, other: CooccurrenceCounts) -> str | None:

@@ -218,18 +218,17 @@ def _number(text: str) -> float | None:
 
 
 def built_in(wv: WordVectors) -> AnalogySet | None:
-    """The questions of `thalweg.words.questions`, those lists of which the vectors cover any; None if there is no such list."""
+    """Of the lists in `thalweg.words.questions` the one that is covered best, and those covered by half; None if none is."""
     from thalweg.words import questions as lists
 
     known = _Known(wv, np.arange(len(wv)))
-    found = [
-        (name, (b, a, c, (d,)))  # there a - b + c = d
-        for name, questions in (("docs", lists.DOCS), ("en", lists.EN), ("zh", lists.ZH))
-        if any(min(map(known.place, question)) >= 0 for question in questions)
-        for a, b, c, d in questions
-    ]
-    if not found:
+    named = {"docs": lists.DOCS, "en": lists.EN, "zh": lists.ZH}
+    covered = {name: sum(min(map(known.place, question)) >= 0 for question in asked) for name, asked in named.items()}
+    best = max(covered, key=lambda name: covered[name])
+    if covered[best] == 0:
         return None
+    chosen = [name for name in named if name == best or covered[name] >= len(named[name]) / 2]
+    found = [(name, (b, a, c, (d,))) for name in chosen for a, b, c, d in named[name]]  # there a - b + c = d
     return AnalogySet("built-in questions", tuple(question for _, question in found), tuple(name for name, _ in found))
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import InputError, StorageError, ThalwegError, near_misses, whole_number
-from thalweg.files import check_output, check_resumable, claim, lock, unclaim
+from thalweg.errors import InputError, OutputExistsError, StorageError, ThalwegError, near_misses, whole_number
+from thalweg.files import check_output, check_resumable, claim, lock, manifest_of, remove, unclaim, write_text
 from thalweg.threads import resolve
 from thalweg.words import adagrad, als, counting, gauge, objective, reading, shared, storage, svd
 from thalweg.words.checkpoints import Checkpoints
@@ -23,6 +23,8 @@ from thalweg.words.objective import Floats
 from thalweg.words.reading import Progress
 from thalweg.words.settings import PRESETS, Settings
 from thalweg.words.vectors import WordVectors
+
+BEGUN = ".thalweg-replacing"  # beside finished vectors while others are made in their place: an interruption can then be resumed
 
 
 def fit(
@@ -97,6 +99,8 @@ def fit(
     check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
     with lock(out):
         claim(out, storage.KIND, storage.VERSION)
+        if not resume and _is_finished(out):
+            write_text(out / BEGUN, "what is here is being replaced\n")
         fresh = not (out / "counts").exists()
         try:
             counts = counting.count_into(
@@ -150,6 +154,8 @@ def solve(
     check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
     with lock(out):
         claim(out, storage.KIND, storage.VERSION)
+        if not resume and _is_finished(out):
+            write_text(out / BEGUN, "what is here is being replaced\n")
         try:
             return _solve_into(out, counts, settings, start, resume, threads, progress, lambda vectors: vectors)
         except BaseException:
@@ -177,13 +183,22 @@ def _solve_into(
         if done is not None:
             shutil.rmtree(checkpoints.folder, ignore_errors=True)
             return done
+        if _is_finished(out) and not (out / BEGUN).exists():
+            msg = f"{out} holds finished vectors of other texts or options: nothing to resume; replace them with --overwrite"
+            raise OutputExistsError(msg)
     else:
         shutil.rmtree(checkpoints.folder, ignore_errors=True)
     vectors = finish(_vectors(counts, settings, start, checkpoints, threads, progress))
     vectors.info["mark"] = mark
     storage.save(vectors, out, overwrite=True)
     shutil.rmtree(checkpoints.folder, ignore_errors=True)
+    remove(out / BEGUN)
     return vectors
+
+
+def _is_finished(out: Path) -> bool:
+    manifest = manifest_of(out)
+    return bool(manifest) and manifest.get("complete") is not False
 
 
 def _hash(words: list[str], *arrays: Any) -> str:

@@ -22,6 +22,7 @@ from thalweg.words import reading, runs
 from thalweg.words.settings import Settings
 
 SAMPLE = 4 << 20  # bytes of text that are looked at
+_STARTING = 3.0  # seconds: libraries and compiled kernels are loaded
 _COUNT = 110e-9  # CPU seconds a token and window of 10
 _PRODUCT, _PASS = 28e-9, 20e-9  # CPU seconds an entry of the full table and 128 numbers: of the start, of the solver
 _CELL = 44  # bytes a number of the vectors, in the solver with its start and its balancing
@@ -90,14 +91,15 @@ def estimate(
     report = corpora.Report()
     found = [source for source in corpora.sources(corpus, report) if source.name != "standard input"]
     pieces: list[bytes] = []
-    raw, whole = 0, True
+    raw, whole, n_looked_at = 0, True, 0
     for source in found:
         if sum(map(len, pieces)) >= SAMPLE:
             whole = False
             break
         last = 0
         for k, (block, done) in enumerate(source.blocks()):
-            if k == 0 and encoding == "utf-8" and corpora.why_not_text(block):
+            if k == 0 and encoding == "utf-8" and (reason := corpora.why_not_text(block)):
+                report.skipped.append((source.name, reason))
                 break
             pieces.append(block)
             last = done
@@ -105,9 +107,12 @@ def estimate(
                 whole = whole and done >= source.size > 0
                 break
         raw += last
+        n_looked_at += 1
     n_sample = sum(map(len, pieces))
+    if n_sample == 0:
+        raise corpora.nothing_left(report)
     n_file = sum(source.size for source in found)
-    n_bytes = n_sample if whole or raw == 0 else round(n_sample * n_file / raw)
+    n_bytes = n_sample if whole else round(n_sample * (n_file / raw if raw else len(found) / n_looked_at))
     text = b"".join(pieces).decode(encoding, "replace")
     reading.read([text[:2000] + "\nwarm"], language=language, min_count=1)  # what is compiled or loaded once is not counted
     began = time.process_time()
@@ -117,10 +122,9 @@ def estimate(
     types = len(tokens.words)
     growth = float(np.clip(np.log2(max(types / max(half, 1), 1.001)), 0.2, 0.9))
     n_tokens = max(1, round(tokens.n_read * n_bytes / max(n_sample, 1)))
-    if whole:
-        n_words = int((tokens.counts >= min_count).sum())
-    else:
-        n_words = round(0.7 * types * (n_tokens / min_count / tokens.n_read) ** growth)
+    n_words = int((tokens.counts >= min_count).sum())
+    if not whole:
+        n_words = max(n_words, round(0.7 * types * (n_tokens / min_count / tokens.n_read) ** growth))
     n_words = max(1, min(n_words, max_words or n_words))
     n_pairs = round(min(2.66e6 * (n_tokens / 1.1e6) ** 0.81 * (window / 10) ** 0.8, n_words * (n_words + 1) / 2))
     share = settings.dim / 128
@@ -128,6 +132,7 @@ def estimate(
         2 * n_pairs * share * ((settings.power_steps + 2) * _PRODUCT + (3 * settings.cg / 2 * 2 * settings.sweeps + 1) * _PASS)
     )
     seconds = {
+        "starting": _STARTING,
         "reading": n_bytes / rate,
         "counting": n_tokens * _COUNT * (0.3 + 0.07 * window) / threads,
         "solving": solving / threads,

@@ -125,6 +125,9 @@ def pieces(wv: WordVectors, word: object) -> tuple[list[int], str]:
         return [wv.index[piece] for piece in found], f"{word} is not a word of {wv.name}; asked about {' + '.join(found)} together"
 
 
+NOT_PMI = "these vectors were not fitted to mutual information, so the score is an inner product and no more (--by cosine)"
+
+
 def related_many(
     wv: WordVectors,
     groups: Sequence[tuple[Sequence[object], Sequence[object]]],
@@ -139,6 +142,7 @@ def related_many(
     checked("by", by, RELATED)
     n, keep = allowed(wv, restrict, min_count, min_norm)
     u, k = np.zeros((2, len(groups), wv.dim), np.float32)
+    measure, doubt = (by, "") if by != "pmi" or wv.estimates_pmi else ("inner product", NOT_PMI)
     named, notes = [], []
     for row, (words, negative) in enumerate(groups):
         read = [(sign, *pieces(wv, word)) for sign, side in ((1, words), (-1, negative)) for word in side]
@@ -146,7 +150,7 @@ def related_many(
             u[row] += sign * wv.word[places].sum(axis=0)
             k[row] += sign * wv.context[places].sum(axis=0)
         named.append([place for _, places, _ in read for place in places])
-        notes.append("; ".join(note for _, _, note in read if note))
+        notes.append("; ".join(note for note in (*(note for _, _, note in read), doubt) if note))
     if by == "cosine":
         u, k = (side / _lengths(u, k)[:, None] for side in (u, k))
     found = []
@@ -155,7 +159,7 @@ def related_many(
         for row, scores in enumerate(products(wv, u[first : first + step], k[first : first + step], n), first):
             if by == "cosine":
                 scores /= positive(wv.relation_norms[:n])
-            found.append(best(wv, scores, named[row], topn, keep, score=by, note=notes[row]))
+            found.append(best(wv, scores, named[row], topn, keep, score=measure, note=notes[row]))
     return found
 
 

@@ -13,6 +13,7 @@ import codecs
 import functools
 import itertools
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,10 @@ from thalweg.errors import InputError, near_misses, whole_number
 from thalweg.files import append, remove
 from thalweg.jit import kernel
 from thalweg.words import corpus as corpora
-from thalweg.words.tokens import EDGE, UNITS, Scanner, letters, nonspace
+from thalweg.words.tokens import EDGE, MAX_WORD_BYTES, UNITS, Scanner, letters, nonspace
 
 LANGUAGES = ("auto", "words", "zh", "whitespace")
+_SHORT = 1 << 14  # characters
 HAN_SHARE = 0.2  # more of the letters than this are Han: the text is taken as Chinese
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -87,11 +89,25 @@ def segment(text: str) -> list[str]:
 
 def words_of(text: str, language: str, *, lower: bool = True, digits: bool = True) -> list[str]:
     """The words of a text by the rule that a corpus of this language is read with."""
-    scanner = Scanner("file", nonspace() if language == "whitespace" else letters(lower, digits))
     joined = " ".join(segment(text)) if language == "zh" else text
+    if len(joined) < _SHORT:  # what a person types: loading the compiled automaton takes two seconds
+        return _words_by_definition(joined, language, lower, digits)
+    scanner = Scanner("file", nonspace() if language == "whitespace" else letters(lower, digits))
     scanner.feed(joined.encode("utf-8", "replace"))
     scanner.end_unit()
     return [scanner.word(int(k)).decode("utf-8", "replace") for k in scanner.ids() if k >= 0]
+
+
+def _words_by_definition(text: str, language: str, lower: bool, digits: bool) -> list[str]:
+    """The definition in `thalweg.words.tokens`, character by character."""
+    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no text
+    if language == "whitespace":
+        found = re.split("[ \t\n\r\v\f\0]+", text)
+    else:
+        parts = "LMN" if digits else "LM"
+        small = {ch: low if lower and len(low := ch.lower()) == 1 else ch for ch in set(text)}
+        found = "".join(small[ch] if unicodedata.category(ch)[0] in parts else " " for ch in text).split(" ")
+    return [word for word in found if word and len(word.encode("utf-8")) <= MAX_WORD_BYTES]
 
 
 def detect(text: str) -> str:

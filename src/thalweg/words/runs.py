@@ -19,7 +19,6 @@ import numpy.typing as npt
 
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
-from thalweg.files import size_text
 from thalweg.threads import run_tasks
 from thalweg.words.accumulate import Rows, merged, rows_of
 from thalweg.words.reading import Progress, Tokens
@@ -47,7 +46,7 @@ def budget(memory: int, n_words: int, threads: int) -> Budget:
     block = int(0.6 * free) // 12  # a token: its number, that with an edge at both ends, its position
     if block < _LEAST_BLOCK:
         least = fixed + _LEAST_BLOCK * 20
-        msg = f"{size_text(memory)} of memory is too little for {n_words:,} words: give {-(-least >> 20)}M or more (--memory)"
+        msg = f"{memory >> 20}M of memory is too little for {n_words:,} words: give {-(-least >> 20)}M or more (--memory)"
         raise InputError(msg)
     return Budget(block, max(1 << 14, int(0.25 * free) // (40 * threads)), max(1 << 14, int(0.5 * free) // (44 * threads)))
 

@@ -14,6 +14,7 @@ MODELS = ("two-sided", "shared")
 MARGINALS = ("tokens", "pairs")
 STARTS = ("svd", "noise")
 OUTPUTS = ("sum", "concat", "word")
+ELSEWHERE = {"vector_size": "dim", "size": "dim", "iter": "epochs", "workers": "threads", "sample": "subsample"}  # gensim's names
 POSSIBLE = {  # solver -> the (objective, model) pairs that it serves
     "als": {("pmi-neg", "two-sided"), ("pmi", "two-sided"), ("pmi-neg", "shared"), ("pmi", "shared")},
     "adagrad": {("pmi", "two-sided"), ("pmi", "shared"), ("glove", "two-sided")},
@@ -124,7 +125,9 @@ class Settings:
         names = [field.name for field in fields(self)]
         for name in options:
             if name not in names:
-                msg = f"there is no setting {name!r}.{near_misses(name, names)}"
+                other = ELSEWHERE.get(name)
+                hint = f" It is called {other} here." if other else near_misses(name, [*names, "window", "min_count"])
+                msg = f"there is no setting {name!r}.{hint}"
                 raise TypeError(msg)
         return replace(self, **options)
 

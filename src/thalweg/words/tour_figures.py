@@ -23,6 +23,7 @@ NAME_SIZE = 8.5  # points
 
 
 def energy(path: list[float], text: dict[str, str]) -> Exhibit:
+    """The energy after each sweep."""
     first, last = f"{path[0]:,.0f}", f"{path[-1]:,.0f}"
     axes = style.energy_plot(path, title=text["energy_title"], steps=text["sweep"], energy=text["energy"])
     axes.set_ylim(bottom=0)

@@ -103,6 +103,17 @@ class WordVectors:
         """The rule by which the corpus was cut into words: "words", "zh" or "whitespace"."""
         return str(self.info.get("language", "words"))
 
+    @property
+    def vector_size(self) -> int:
+        """The length of an output vector, by gensim's name."""
+        return int(self.vectors_of([0]).shape[1])
+
+    @property
+    def estimates_pmi(self) -> bool:
+        """Whether inner products were fitted to mutual information: not for other programs' vectors, nor for GloVe's objective."""
+        made_by = self.info.get("settings", {}).get("objective") if "format" in self.info or "settings" in self.info else "unknown"
+        return made_by is not None and made_by != "glove"
+
     def cut(self, text: str, *, segment: bool = True) -> list[str]:
         """The words of a text by the rule that the corpus was read with; segment=False leaves Chinese words as they are typed."""
         from thalweg.words.reading import words_of

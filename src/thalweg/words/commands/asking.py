@@ -10,6 +10,7 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
+from thalweg.errors import InputError
 
 if TYPE_CHECKING:
     from thalweg.words.ranked import Ranked
@@ -148,10 +149,15 @@ def pmi(vectors: Path, a: str, b: str, json: bool, quiet: bool) -> None:
     say, "counted" what was counted; "-" if the words never met, or if the counts of the fit do not lie beside the vectors.
     """
     console, wv = opened(vectors, "pmi", json, quiet)
+    if not wv.estimates_pmi:
+        msg = f"{vectors} was not fitted to mutual information: its inner products say nothing about how often words meet"
+        raise InputError(msg)
     estimated, counted = wv.pmi(a, b), wv.counted_pmi(a, b)
     a, b = (wv.words[wv.place(word)] for word in (a, b))
     if wv.pair_counts is None:
         console.note(f"{vectors} has no counts beside the vectors: only the estimate is known")
+    elif a == b:
+        console.note("a word with itself is not counted: the model extrapolates it")
     elif counted is None:
         console.note("the two words never met in the text")
     value = {"a": a, "b": b, "estimated": estimated, "counted": counted}

@@ -129,7 +129,8 @@ def _check_coverage(
         return
     n_questions, n_pairs = sum(len(each.questions) for each in questions), sum(len(each.pairs) for each in judgements)
     asked = " and ".join(f"{n:,} {what}{'s' * (n > 1)}" for n, what in ((n_questions, "question"), (n_pairs, "pair")) if n)
-    msg = f"of {asked} none is covered by the {found.n_words:,} words of {path}: is it the language of the test set?"
+    whose = f"of {path}" if found.against is None else f"that {path} and {found.against.name} share"
+    msg = f"of {asked} none is covered by the {found.n_words:,} words {whose}: is it the language of the test set?"
     raise InputError(msg)
 
 

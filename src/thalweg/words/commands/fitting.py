@@ -105,7 +105,7 @@ def check(corpus: tuple[str, ...], json: bool, quiet: bool, dim: int, epochs: in
     settings["threads"] = resolve(settings["threads"])
     found = plan.estimate([Path(name) for name in corpus], settings=Settings(dim=dim, epochs=epochs), **settings)
     times = ", ".join(f"{name} {duration(value)}" for name, value in found.seconds.items())
-    about = "" if found.exact else "about " if any(path.exists() for path in map(Path, corpus)) else "more than "
+    about = "" if found.exact else "about "
     rows = [
         ("text", f"{about}{size_text(found.n_bytes)} in {found.n_files:,} file{'s' * (found.n_files != 1)}"),
         ("language", f"{found.language} ({found.tokenizer})"),
@@ -229,7 +229,7 @@ def count(
 def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **settings: Any) -> None:
     """Make vectors from counts: the second half of fit.
 
-    COUNTS is a directory made by count, or the counts/ of a fit.
+    COUNTS is a directory made by count, or by fit, which keeps its counts.
     """
     if not settings["resume"]:
         check_output(out, overwrite)
@@ -237,7 +237,8 @@ def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **s
     from thalweg.words import fitting
     from thalweg.words.counts import CooccurrenceCounts
 
-    table = CooccurrenceCounts.open(counts)
+    inside = counts / "counts"  # of a fit
+    table = CooccurrenceCounts.open(inside if (inside / MANIFEST).exists() else counts)
     given = _given(settings)
     given |= _start_of(given.pop("start", None))
     with _kept(console, out), console.progress() as progress:
@@ -300,7 +301,7 @@ def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]
     if path:
         rows.append(("energy", f"{_energy(path[0])} at the start, {_energy(path[-1])} after {len(path) - 1} sweeps"))
     seconds = ", ".join(f"{name} {duration(value)}" for name, value in info.get("seconds", {}).items())
-    rows.append(("time", elapsed + (f" ({seconds})" if seconds else "")))
+    rows.append(("time", elapsed + (f" (of these {seconds})" if seconds else "")))
     return [*rows, ("vectors", f"{out}, {vectors.dim} dimensions")]
 
 
@@ -315,8 +316,8 @@ def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) ->
     if len(skipped) > 5:
         notes.append(f"left out {len(skipped) - 5} more files")
     if bad:
-        what = "1 byte is" if bad == 1 else f"{bad:,} bytes are"
-        notes.append(f"{what} not valid in the text's encoding and read as spaces")
+        what = "1 byte is not valid in the text's encoding and was" if bad == 1 else f"{bad:,} bytes are not valid and were"
+        notes.append(f"{what} read as spaces")
     if dropped:
         notes.append(f"{dropped:,} words longer than 1000 bytes were left out")
     if lowered is not None:
@@ -335,7 +336,10 @@ def _questions(vectors: WordVectors) -> list[tuple[str, str]]:
 
     n = min(len(vectors), 500)
     norms = np.linalg.norm(vectors.word[:n] + vectors.context[:n], axis=1)
-    plain = [word for word in (vectors.words[place] for place in np.argsort(-norms)) if word.isalnum()]
+    from thalweg.words.stopwords import STOPWORDS
+
+    dull = {word for words in STOPWORDS.values() for word in words}
+    plain = [word for word in (vectors.words[place] for place in np.argsort(-norms)) if word.isalnum() and word not in dull]
     if not plain:
         return [("related", "--help")]
     wanted = 2 if vectors.language == "zh" else 4
