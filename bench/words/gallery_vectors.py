@@ -62,7 +62,7 @@ def main() -> None:
         saved = FITS / language
         if not saved.exists():  # a second run need not fit again
             words.fit(Path(os.environ["THALWEG_DATA"]) / "corpora" / f"{language}.txt.bz2").save(saved)
-        wv = words.WordVectors.load(saved)
+        wv = words.WordVectors.load(saved).with_subwords(0)  # the page shows inner products
         selected = sorted(chosen(wv, language), key=wv.index.__getitem__)
         places = [wv.index[w] for w in selected]
         codes, scales = eight_bits(wv.vectors()[places] / 2)

@@ -41,13 +41,17 @@ ANALOGIES = {
     "zh": {"ca8 morphological": "ca8-morphological.txt", "ca8 semantic": "ca8-semantic.txt", "ca translated": "ca-translated.txt"},
 }
 
-# name -> (how to count, how to solve, how to read); {} is the default throughout
+# name -> (how to count, how to solve, how to read); {} is the default throughout, but rows below "subwords 0" know no letters: they
+# show what an option does to the model itself
 Row = tuple[dict[str, Any], dict[str, Any], dict[str, Any]]
 OPTIONS: dict[str, Row] = {
     "defaults": ({}, {}, {}),
     "output sum for analogies too": ({}, {}, {"output": "sum"}),
     "output concat for all": ({}, {}, {"output": "concat"}),
     "output word for all": ({}, {}, {"output": "word"}),
+    "subwords 0.5": ({}, {}, {"subwords": 0.5}),
+    "subwords 1.5": ({}, {}, {"subwords": 1.5}),
+    "subwords 0": ({}, {}, {"subwords": 0.0}),
     "power 0.25": ({}, {}, {"power": 0.25}),
     "power 0.75": ({}, {}, {"power": 0.75}),
     "power 1": ({}, {}, {"power": 1.0}),
@@ -110,9 +114,10 @@ def read_off(wv: WordVectors, how: dict[str, Any], kind: str) -> np.ndarray:
     if "beside" in how:  # two fits read together
         one, other = (read_off(each, {}, kind) for each in (wv, fitted(wv.info["corpus"], how["beside"], {})))
         return np.concatenate([one, other], axis=1) / np.float32(2**0.5)
-    how = {"power": 0.5, "output": "sum" if kind == "pairs" else "concat"} | how
+    how = {"power": 0.5, "output": "sum" if kind == "pairs" else "concat", "subwords": wv.subwords} | how
     if "contexts" in how and kind == "pairs":
         return wv.profiles(how["contexts"])
+    wv = wv.with_subwords(how["subwords"]) if wv.letters is not None else wv
     vectors = wv.rebalance(how["power"]).vectors(how["output"])
     if "top" in how:  # "all but the top" (Mu and Viswanath 2018)
         vectors = vectors - vectors.mean(axis=0)
@@ -174,6 +179,8 @@ def options(corpus: str, only: list[str]) -> None:
     for name, (counting, solving, how) in OPTIONS.items():
         if only and not any(name.startswith(o) for o in only):
             continue
+        if name != "defaults" and "subwords" not in how:
+            solving = {"subwords": 0.0} | solving
         began = time.monotonic()
         if last is None or last[0] != (counting, solving):
             last = (counting, solving), fitted(corpus, counting, solving)
@@ -201,12 +208,13 @@ def twenty(corpus: str, seeds: int) -> None:
 def beside_peers(corpus: str, seeds: int) -> None:
     ours = {
         "thalweg": ({}, {}, {}),
-        "PPMI-SVD": ({}, {"solver": "svd"}, {}),
-        "PPMI-SVD, power 0.25": ({}, {"solver": "svd"}, {"power": 0.25}),
+        "thalweg, subwords 0": ({}, {}, {"subwords": 0.0}),
+        "PPMI-SVD": ({}, {"solver": "svd", "subwords": 0.0}, {}),
+        "PPMI-SVD, power 0.25": ({}, {"solver": "svd", "subwords": 0.0}, {"power": 0.25}),
+        "PPMI-SVD, uniform window 5": ({"window": 5, "distance": "uniform"}, {"solver": "svd", "subwords": 0.0}, {}),
     }
-    ours |= {"PPMI-SVD, uniform window 5": ({"window": 5, "distance": "uniform"}, {"solver": "svd"}, {})}
     for name, (counting, solving, how) in ours.items():
-        for seed in range(seeds if name == "thalweg" else 1):
+        for seed in range(seeds if name.startswith("thalweg") else 1):
             began = time.monotonic()
             wv = fitted(corpus, counting, solving | {"seed": seed})
             record(corpus, f"{name}, seed {seed}", scores(wv, corpus, how), time.monotonic() - began, "peers")

@@ -303,7 +303,7 @@ def _tensor(path: Path, key: str, dtype: str, shape: tuple[int, ...]) -> npt.NDA
     """One tensor of a safetensors file as a memory map (the format: 8 bytes header length, JSON header, data)."""
     import numpy as np
 
-    numpy_names = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "I64": "<i8", "I32": "<i4"}
+    numpy_names = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U64": "<u8"}
     size = path.stat().st_size
     with path.open("rb") as stream:
         header_bytes = int.from_bytes(stream.read(8), "little")

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import random
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -307,3 +308,37 @@ def test_a_folder_that_takes_no_files_is_one_line(tmp_path: Path) -> None:
     """Nobody, root included, can make a folder there."""
     (tmp_path / "a.txt").write_bytes(TEXT)
     assert "/proc/vec" in error(run("fit", tmp_path / "a.txt", "--out", "/proc/vec"))
+
+
+# How text is to be read
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--glob", "*.csv"], r"holds no text: looked for \*\.csv"),
+        (["--glob", ""], "glob='' matches no file"),
+        (["--user-dict", "{dir}/nowhere"], "there is no file or directory"),
+        (["--user-dict", "{dir}/noise"], "noise is not UTF-8"),
+        (["--user-dict", "{dir}"], "there is no file"),
+        (["--convert", "t2s"], "needs the package opencc, which is not installed: pip install opencc"),
+        (["--split-latin", "--language", "words"], "split_latin=True is for Chinese, not for language='words'"),
+    ],
+)
+def test_a_rule_that_cannot_be_followed_is_one_line(
+    tmp_path: Path, options: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "opencc", None)
+    (tmp_path / "a.txt").write_text("机场和飞机和火车站\n" * 20)
+    (tmp_path / "noise").write_bytes(NOISE)
+    given = [option.replace("{dir}", str(tmp_path)) for option in options]
+    said = error(run("fit", tmp_path, "--out", tmp_path / "vec", *given))
+    assert re.search(message, said), said
+    assert not (tmp_path / "vec").exists()
+
+
+def test_zstandard_without_its_package_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    (tmp_path / "a.txt.zst").write_bytes(b"\x28\xb5\x2f\xfd" + TEXT)
+    assert "zstandard is not installed: pip install zstandard" in error(run("fit", tmp_path, "--out", tmp_path / "vec"))
+    assert not (tmp_path / "vec").exists()

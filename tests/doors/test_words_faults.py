@@ -298,7 +298,7 @@ def test_kill_9_during_a_fit_changes_nothing(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     assert content(tmp_path / "vec") == before
     assert fit(tmp_path / "vec", "--overwrite").exit_code == 0
-    assert len(content(tmp_path / "vec")) == 4
+    assert len(content(tmp_path / "vec")) == 5
 
 
 # Forks once for each step of the writing; the child kills itself there, the parent looks at what is left.
@@ -380,4 +380,4 @@ def test_a_folder_marked_incomplete_says_so_and_is_overwritten_when_asked(tmp_pa
     with pytest.raises(OutputExistsError):
         vectors(1).save(tmp_path / "vec")
     assert fit(tmp_path / "vec", "--overwrite").exit_code == 0
-    assert len(content(tmp_path / "vec")) == 4
+    assert len(content(tmp_path / "vec")) == 5

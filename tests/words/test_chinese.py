@@ -13,6 +13,7 @@ import rjieba
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from thalweg.errors import InputError, MissingExtraError, MissingFileError
 from thalweg.words import corpus
 from thalweg.words.reading import Tokens, detect, read, words_of
 
@@ -133,3 +134,62 @@ def test_a_short_beginning_does_not_decide_the_language(tmp_path: Path, first: s
     tokens = read(iter([first, rest]) if as_texts else tmp_path)
     assert tokens.report.language == "zh"
     assert tokens.words == ["和", "机场", "飞机"]
+
+
+# What a person may change
+
+
+def test_split_latin_cuts_digits_and_latin_letters_into_characters() -> None:
+    """As the source's program did; other scripts stay whole, and an accent stays with its letter."""
+    cut = words_of("Ｔ恤2020年 é Zu\u0308rich 北京Москва", "zh", split_latin=True)
+    assert cut == ["t", "恤", "2", "0", "2", "0", "年", "é", "z", "u\u0308", "r", "i", "c", "h", "北京", "москва"]
+    assert stream(read(["T恤 2020年 飞机"] * 2, language="zh", split_latin=True, min_count=1))[:8] == [
+        "t", "恤", "2", "0", "2", "0", "年", "飞机"
+    ]  # fmt: skip
+
+
+def test_words_of_a_user_dictionary_are_cut_as_words(tmp_path: Path) -> None:
+    """With a frequency, with a tag too, or without; they stay in this reading, and in the report as far as they occur."""
+    (tmp_path / "user.txt").write_text("\ufeff杭研\n创新办 5 n\n\n没有的词 3\n")
+    text = ["杭研大厦的创新办主任 大厦"] * 5
+    assert "杭研" not in read(text).words
+    tokens = read(text, user_dict=tmp_path / "user.txt")
+    assert {"杭研", "创新办", "大厦"} <= set(tokens.words)
+    assert tokens.report.user_words == [("杭研", None), ("创新办", 5)]
+    assert words_of(text[0], "zh", user_words=tokens.report.user_words)[:4] == ["杭研", "大厦", "的", "创新办"]
+    assert words_of("杭研大厦", "zh") == ["杭", "研", "大厦"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no words"),
+        ("词 x\n词 1 n m".encode(), r"line 2: '词 1 n m' is not 'word', 'word frequency' or 'word frequency tag'"),
+        ("词 99999999999999999999".encode(), "line 1"),
+        ("词".encode("gb18030"), r"is not UTF-8 \(byte 0\)"),
+    ],
+)
+def test_a_user_dictionary_that_is_none_is_an_error(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "user.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read(["飞机 火车"], user_dict=tmp_path / "user.txt")
+    with pytest.raises(MissingFileError, match="there is no file"):
+        read(["飞机 火车"], user_dict=tmp_path / "nowhere")
+
+
+def test_traditional_characters_are_converted_if_opencc_is_there() -> None:
+    pytest.importorskip("opencc")
+    assert words_of("漢語詞典", "zh", convert="t2s") == words_of("汉语词典", "zh")
+    assert read(["飛機和機場"] * 5, convert="t2s").words == ["和", "机场", "飞机"]
+
+
+def test_conversion_without_opencc_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opencc", None)
+    with pytest.raises(MissingExtraError, match="needs the package opencc, which is not installed: pip install opencc"):
+        read(["飛機和機場"] * 5, convert="t2s")
+
+
+@pytest.mark.parametrize("option", [{"split_latin": True}, {"user_dict": "x"}, {"convert": "t2s"}])
+def test_options_for_chinese_are_refused_for_other_languages(option: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="is for Chinese, not for language='words'"):
+        read(["some words"], language="words", **option)

@@ -209,6 +209,15 @@ def test_merged_counts_are_those_of_both_texts(one: list[list[str]], other: list
             assert (first.dtype, first.tobytes()) == (second.dtype, second.tobytes())
 
 
+def test_counts_with_and_without_gaps_are_not_added(text: Path) -> None:
+    one = counting.count(text, rare="gap")
+    assert one.info["rare"] == "gap"
+    with pytest.raises(InputError, match="counts with rare close and gap cannot be added"):
+        counting.count(text, merge=one)
+    with pytest.raises(InputError, match="rare close and gap"):
+        counting.count(text).merge(one)
+
+
 def test_merging_counts_with_themselves_doubles_them() -> None:
     counts = count(read(LINES, min_count=1), window=2)
     twice = counts.merge(counts)

@@ -110,6 +110,30 @@ def test_adagrad_goes_down_and_depends_on_the_seed_alone(kind: dict[str, Any]) -
         assert (np.diff(path) < 0).all()
 
 
+@pytest.mark.parametrize("n", [2, 4, 16])
+def test_a_tournament_brings_everyone_together_once_and_nobody_into_a_round_twice(n: int) -> None:
+    """So the blocks of a round touch rows of their own, also where word and context are one vector."""
+    rounds = adagrad.tournament(n)
+    assert sorted(pair for each in rounds for pair in each) == [(a, b) for a in range(n) for b in range(a, n)]
+    for each in rounds:
+        hands = [hand for a, b in each for hand in {a, b}]
+        assert len(hands) == len(set(hands))
+
+
+def test_every_record_of_adagrad_is_in_the_block_of_its_words() -> None:
+    table = objective.table(counts(), Settings())
+    rows = np.repeat(np.arange(len(table.pull), dtype=np.int32), np.diff(table.indptr))
+    order = np.random.default_rng(0).permutation(len(rows))
+    blocks = adagrad._blocks(order, rows, table.columns)
+    assert sorted(int(e) for each in blocks for (block,) in each for e in block) == list(range(len(rows)))
+    place = {int(e): k for k, e in enumerate(order)}
+    for each, pairs in zip(blocks, adagrad.tournament(adagrad.SLICES), strict=True):
+        for (block,), pair in zip(each, pairs, strict=True):
+            hands = np.sort(np.stack([rows[block], table.columns[block]]) % adagrad.SLICES, axis=0)
+            assert (pair == hands.T).all()
+            assert [place[int(e)] for e in block] == sorted(place[int(e)] for e in block)
+
+
 def test_the_shared_model_of_adagrad_has_one_vector_a_word() -> None:
     wv = solve(counts(), dim=6, solver="adagrad", objective="pmi", model="shared", epochs=2)
     assert wv.shared

@@ -74,6 +74,26 @@ def test_blocks_of_any_size_add_up_to_the_whole(
     assert same_table(found, count(tokens, window=window, distance=distance))
 
 
+@settings(max_examples=25)
+@given(TOKEN_LISTS.map(lambda lists: [*lists, ["a", "b"] * 3]), st.integers(2, 4), st.integers(1, 6), st.integers(4, 60))
+def test_with_gaps_rare_words_keep_their_places(lists: list[list[str]], least: int, window: int, block: int) -> None:
+    """X is that of a double loop over the text as it stands, in which words that are left out are nobody's contexts."""
+    tokens = read(lists, min_count=least, rare="gap")
+    weights, _ = distance_weights(window, "linear")
+    number = {word: k for k, word in enumerate(tokens.words)}
+    expected = np.zeros((len(number), len(number)), np.int64)
+    for line in lists:
+        for (p, a), (q, b) in itertools.combinations(enumerate(line), 2):
+            if q - p <= window and a in number and b in number:
+                expected[number[a], number[b]] += int(weights[q - p])
+                expected[number[b], number[a]] += int(weights[q - p])
+    counts = count(tokens, window=window, distance="linear")
+    assert np.array_equal(counts.to_scipy().toarray() * counts.scale, expected)
+    with tempfile.TemporaryDirectory() as folder:
+        found = in_blocks(tokens, weights, Path(folder), runs.Budget(block, 30, 20))
+    assert same_table(found, counts)
+
+
 @pytest.mark.parametrize("block", [7, 100, 2000, 10**6])
 def test_blocks_of_a_larger_text_add_up_to_the_whole(zipf: Tokens, tmp_path: Path, block: int) -> None:
     weights, _ = distance_weights(5, "harmonic")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thalweg.errors import InputError, MissingFileError
+from thalweg.errors import InputError, MissingExtraError, MissingFileError
 from thalweg.words import corpus, docstrings
 from thalweg.words.corpus import Report
 from thalweg.words.reading import Tokens, read
@@ -79,7 +79,59 @@ def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
         read(tmp_path / "link")
 
 
+@pytest.mark.parametrize(
+    ("glob", "words"),
+    [
+        ("*.csv", ["a", "c"]),
+        ("*.csv.gz", ["c"]),
+        ("a*", ["a"]),
+        ("deep/*", ["c", "d"]),
+        ("*", ["a", "b", "c", "d"]),
+        ("[bd].*", ["b", "d"]),
+    ],
+)
+def test_glob_says_which_files_of_a_folder_are_read(tmp_path: Path, glob: str, words: list[str]) -> None:
+    """By their names, and by what they are called unpacked; with a slash by their paths within the folder. Never hidden ones."""
+    for name in ("a.csv", "b.txt", "deep/c.csv.gz", "deep/er/d.txt", ".hidden.csv", ".git/e.csv"):
+        letter = Path(name).name[0]
+        write(tmp_path / name, gzip.compress(f"{letter} {letter}".encode()) if name.endswith(".gz") else f"{letter} {letter}")
+    if len(words) > 1:
+        assert sorted(read(tmp_path, glob=glob, min_count=1).words) == words
+    named = write(tmp_path / "named.csv", "x y")
+    assert set(read([tmp_path, named], glob=glob, min_count=1).words) >= {*words, "x", "y"}  # what is named is read anyway
+
+
+def test_a_pattern_that_fits_nothing_is_an_error(tmp_path: Path) -> None:
+    write(tmp_path / "a.txt", TEXT)
+    with pytest.raises(InputError, match=r"holds no text: looked for \*\.csv, also compressed; hidden files are left out"):
+        read(tmp_path, glob="*.csv")
+    with pytest.raises(InputError, match="glob='' matches no file"):
+        read(tmp_path, glob="")
+
+
 # Compression
+
+
+def test_zstandard_is_read_if_its_package_is_there(tmp_path: Path) -> None:
+    """Also several frames, however long the pieces; one that breaks off, is damaged or has a tail is an error."""
+    zstandard = pytest.importorskip("zstandard")
+    text = ("飞机 é two\n" * 5000).encode() + b"".join(b"%d " % (k * k * 7919 % 10007) for k in range(5000))
+    compress = zstandard.ZstdCompressor(write_checksum=True).compress
+    frames = [compress(part) for part in (text[:100], b"", text[100:])]
+    plain = read(write(tmp_path / "plain", text), min_count=1)
+    packed = read(write(tmp_path / "a.txt.zst", b"".join(frames)), min_count=1)
+    assert (packed.words, packed.ids.tolist(), packed.report.n_bytes) == (plain.words, plain.ids.tolist(), len(text))
+    assert read(tmp_path, min_count=1).ids.tolist() == plain.ids.tolist()  # found in a folder
+    for data in (frames[2][:-9], frames[2] + b"tail of it", frames[2][:200] + b"\xff" * 50 + frames[2][250:]):
+        with pytest.raises(InputError, match=r"a\.txt\.zst is damaged"):
+            read(write(tmp_path / "a.txt.zst", data))
+
+
+def test_zstandard_without_its_package_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    path = write(tmp_path / "a.txt", b"\x28\xb5\x2f\xfd" + TEXT.encode())
+    with pytest.raises(MissingExtraError, match=r"a.txt cannot be read: .* zstandard is not installed: pip install zstandard"):
+        read(path)
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])

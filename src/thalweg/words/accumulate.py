@@ -38,19 +38,21 @@ def rows_of(
 ) -> Iterator[Rows]:
     """The table of a stream, a range of rows at a time, in order.
 
+    A place with the number n_words is one that a rare word keeps: it counts as a step and is nobody's context.
     The first `ghosts` places of the stream belong to an earlier block: pairs among them are not counted. at_once: tasks whose
     results are held in memory together (None: all); task: pairs that one may count.
     """
     edges = np.flatnonzero(ids[:ghosts] == EDGE)
     if len(edges):  # what stands before an edge meets nobody behind it; the walk from a ghost begins behind the ghosts
         ids, ghosts = ids[edges[-1] + 1 :], ghosts - int(edges[-1]) - 1
-    counts = np.zeros(n_words, np.int64)
+    counts = np.zeros(n_words + 1, np.int64)  # the last: places that rare words keep, a row that is never walked
     tally(ids, counts)
     ids = np.concatenate([[np.int32(EDGE)], ids, [np.int32(EDGE)]])  # no walk leaves the stream
-    starts = np.zeros(n_words + 1, np.int64)
+    starts = np.zeros(n_words + 2, np.int64)
     np.cumsum(counts, out=starts[1:])
     positions = np.empty(starts[-1], np.int32 if len(ids) < 1 << 31 else np.int64)
     _list_positions(ids, starts[:-1].copy(), positions)
+    counts, starts = counts[:-1], starts[:-1]
     done, began = 0, time.monotonic()
 
     def row_range(first: int, last: int, room: int, dtype: type[np.uint32 | np.uint64]) -> Rows:
@@ -61,7 +63,7 @@ def rows_of(
         done += int(starts[last] - starts[first])
         if progress is not None:
             rate = done / max(time.monotonic() - began, 1e-9)
-            progress(done, len(positions), phase="counting", unit="tokens", tokens_per_second=rate)
+            progress(done, int(starts[-1]), phase="counting", unit="tokens", tokens_per_second=rate)
         return lengths, columns[:n].copy(), values[:n].copy()
 
     tasks = _tasks(counts, weights, task or _TASK)
@@ -120,7 +122,8 @@ def _rows(ids, ghosts, positions, starts, weights, total, first, last, lengths, 
     """Count rows first..last; returns how many entries were written to `columns` and `values`. ids begin and end with EDGE.
 
     total (last + 1,): the accumulator, zeros; a bit of `touched` marks each context with a sum, so reading out visits only those,
-    in order. Contexts above the diagonal go to the place row + 1, which is cleared: a branch would be mispredicted half the time.
+    in order. Contexts above the diagonal (places of rare words too) go to the place row + 1, which is cleared: a branch would be
+    mispredicted half the time.
     """
     window = len(weights) - 1
     touched = np.zeros((last >> 6) + 1, np.uint64)

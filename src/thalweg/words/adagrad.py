@@ -6,7 +6,11 @@
 
 as the source's program does it (Su Jianlin 2017, simpler_glove; the essay's formula (23) lacks the root and uses the old G).
 GloVe's own program multiplies the error by lr before it is squared into G. Records are both orders of every pair, in an order
-shuffled once by the seed; vectors start uniform in +-1/(2 dim). It runs on one thread: the result does not depend on `threads`.
+shuffled once by the seed; vectors start uniform in +-1/(2 dim).
+
+Words are dealt out to SLICES hands, and the records to blocks by the two hands that they touch. The blocks are gone through in
+rounds, as in a tournament: within a round no hand is in two blocks, so that these run at the same time and the result has the same
+bits for any number of threads.
 """
 
 from __future__ import annotations
@@ -19,10 +23,23 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError
 from thalweg.jit import kernel
+from thalweg.threads import run_tasks
 from thalweg.words.als import Checkpoint
 from thalweg.words.objective import Floats, Table
 from thalweg.words.reading import Progress
 from thalweg.words.settings import Settings
+
+SLICES = 16  # an even number; blocks of a round: half as many
+
+
+def tournament(n: int) -> list[list[tuple[int, int]]]:
+    """Rounds in which each of n (even) meets every other once, and in the first itself; nobody is in a round twice."""
+    rounds = [[(k, k) for k in range(n)]]
+    for turn in range(n - 1):  # the last stands still, the others move on by one
+        circle = [(turn + k) % (n - 1) for k in range(n - 1)]
+        pairs = [(circle[0], n - 1), *((circle[k], circle[-k]) for k in range(1, n // 2))]
+        rounds.append([(min(pair), max(pair)) for pair in pairs])
+    return rounds
 
 
 def descend(
@@ -31,6 +48,7 @@ def descend(
     settings: Settings,
     given: tuple[Floats, Floats] | None = None,
     *,
+    threads: int | None = None,
     state: Mapping[str, npt.NDArray[Any]] | None = None,
     path: Sequence[dict[str, float]] = (),
     progress: Progress | None = None,
@@ -45,6 +63,7 @@ def descend(
     n_words, n = len(table.pull), len(table.columns)
     rows = np.repeat(np.arange(n_words, dtype=np.int32), np.diff(table.indptr))
     order = rng.permutation(n).astype(np.int32 if n < 1 << 31 else np.int64)
+    rounds = _blocks(order, rows, table.columns)
     sides = ("word",) if settings.model == "shared" else ("word", "context")
     now = {name: np.zeros((n_words, dim + 1)) for name in sides}  # the last column is the bias
     for k, name in enumerate(sides):
@@ -56,11 +75,19 @@ def descend(
     glove = settings.objective == "glove"
     to_target = table.to_log if glove else np.zeros(n_words)  # ln X_ij, or t_ij
     base = table.log_base if glove else 0.0
-    entries = order, rows, table.columns, table.weights, table.targets, table.tilt, to_target, base
+    entries = rows, table.columns, table.weights, table.targets, table.tilt, to_target, base
     arrays = word, context, squares, context_squares
+
+    def passed(lr: float) -> float:
+        """A pass over all records; the energy before each update, summed in a fixed order."""
+        parts = [
+            run_tasks(lambda block: float(_pass(block, *entries, *arrays, lr, glove)), each, threads, blas=False) for each in rounds
+        ]
+        return sum(sum(part) for part in parts)
+
     path = list(path)
     for epoch in range(len(path), settings.sweeps + 1):
-        energy = _pass(*entries, *arrays, 0.0, glove)
+        energy = passed(0.0)
         if not np.isfinite(energy):
             msg = f"the energy is not finite after {epoch} passes: lower lr ({settings.lr:g})"
             raise InputError(msg)
@@ -68,10 +95,24 @@ def descend(
         if progress is not None:
             progress(epoch, settings.sweeps, phase="solving", unit="passes", energy=energy)
         if epoch < settings.sweeps:
-            _pass(*entries, *arrays, settings.lr, glove)
+            passed(settings.lr)
             if checkpoint is not None:
                 checkpoint(now, path)
     return word[:, :dim].astype(np.float32), context[:, :dim].astype(np.float32), path
+
+
+def _blocks(
+    order: npt.NDArray[Any], rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]
+) -> list[list[tuple[npt.NDArray[Any]]]]:
+    """The records of each block of each round, in their order."""
+    rounds = tournament(SLICES)
+    number = np.zeros((SLICES, SLICES), np.uint8)
+    for k, (a, b) in enumerate(pair for each in rounds for pair in each):
+        number[a, b] = number[b, a] = k
+    block = number[rows % SLICES, columns % SLICES][order]
+    ordered = order[np.argsort(block, kind="stable")]
+    parts = iter(np.split(ordered, np.cumsum(np.bincount(block, minlength=number.max() + 1))[:-1]))
+    return [[(next(parts),) for _ in each] for each in rounds]
 
 
 @kernel

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import fnmatch
 import gzip
+import importlib
 import lzma
 import os
 import sys
@@ -19,15 +21,56 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
-from thalweg.errors import InputError, MissingFileError, UsageError, near_misses
+from thalweg.errors import InputError, MissingExtraError, MissingFileError, UsageError, near_misses
 from thalweg.files import size_text, storage_errors
 
 BLOCK = 1 << 20  # bytes read at a time
-SUFFIXES = (".txt", ".text", ".md", ".rst")  # what is read of a folder, also with a suffix of compression
+SUFFIXES = (".txt", ".text", ".md", ".rst", ".html", ".htm", ".jsonl")  # what is read of a folder, also compressed
+PACKED = (".gz", ".bz2", ".xz", ".zst")
+
+
+class _Zstd:
+    """The text of a file compressed with Zstandard, to be read like a file."""
+
+    _STEP = 512  # bytes taken at a time: a block of 128 KiB may take four, so that these hold 16 MiB
+
+    def __init__(self, raw: IO[bytes], mode: str) -> None:
+        try:
+            self._library = importlib.import_module("zstandard")
+        except ImportError:
+            msg = "it is compressed with Zstandard, and the package zstandard is not installed: pip install zstandard"
+            raise MissingExtraError(msg) from None
+        self._raw = raw
+        self._frame: Any = None
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """About `size` bytes of text, b"" at the end."""
+        parts, held = [], 0
+        while held < size:
+            data = self._rest or self._raw.read(self._STEP)
+            if not data:
+                if self._frame is not None:
+                    msg = "the last frame has no end"
+                    raise EOFError(msg)
+                break
+            self._frame = self._frame or self._library.ZstdDecompressor().decompressobj()
+            try:
+                text = self._frame.decompress(data)
+            except self._library.ZstdError as error:
+                raise OSError(str(error)) from None
+            self._rest = self._frame.unused_data
+            self._frame = None if self._frame.eof else self._frame
+            parts.append(text)
+            held += len(text)
+        return b"".join(parts)
+
+
 COMPRESSED: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
+    b"\x28\xb5\x2f\xfd": _Zstd,
 }  # first bytes -> how to open
 NOT_TEXT = {  # first bytes -> what to do
     b"PK\x03\x04": "a zip archive or an office document: unpack it or save it as text (gzip, bzip2 and xz are read as they are)",
@@ -47,25 +90,31 @@ class Report:
     n_files: int = 0
     n_bytes: int = 0  # of text, after decompression
     bad_bytes: int = 0
+    bad_lines: int = 0  # of JSON lines: those that are not JSON
     dropped_words: int = 0
+    user_words: list[tuple[str, int | None]] = field(default_factory=list)  # of a user's dictionary what the vocabulary holds
     language: str = ""
     tokenizer: str = ""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One text: `blocks()` yields its bytes; `size` is the length of the file, for progress (0 if unknown)."""
+    """One text: `blocks()` yields its bytes; `size` is the length of the file, for progress (0 if unknown).
+
+    form: the end of its name, where more than text is in it (".html"; "" for plain text).
+    """
 
     name: str
     blocks: Callable[[], Iterator[tuple[bytes, int]]]  # (text, bytes of the file read so far)
     size: int = 0
+    form: str = ""
 
 
-def sources(paths: Iterable[str | os.PathLike[str]], report: Report) -> list[Source]:
+def sources(paths: Iterable[str | os.PathLike[str]], report: Report, glob: str | None = None) -> list[Source]:
     """The texts behind paths, folders, "-" (standard input) and "docs:" (docstrings of installed packages).
 
-    Files of a folder that are not text by their name are left out. Raises MissingFileError for a path that is not there,
-    InputError for a folder without text.
+    Of a folder those files are read whose names fit `glob` (None: that are text by their names). Raises
+    MissingFileError for a path that is not there, InputError for a folder without text.
     """
     found: list[Source] = []
     for given in paths:
@@ -84,23 +133,24 @@ def sources(paths: Iterable[str | os.PathLike[str]], report: Report) -> list[Sou
             msg = f"there is no source {name!r}.{near_misses(name, [DOCS, STDIN])}"
             raise MissingFileError(msg)
         else:
-            found += _files(Path(name), report)
+            found += _files(Path(name), report, glob)
     return found
 
 
-def _files(path: Path, report: Report) -> list[Source]:
+def _files(path: Path, report: Report, glob: str | None) -> list[Source]:
     if path.is_file():
         return [_file(path)]
     if path.is_dir():
         names = []
-        for name in sorted(_walk(path), key=os.fsencode):
+        for name in sorted(_walk(path, glob), key=os.fsencode):
             if name.is_file():
                 names.append(name)
             else:  # a link to nothing, or a pipe that nobody writes to
                 report.skipped.append((str(name), "not a regular file"))
         if not names:
-            looked = ", ".join("*" + suffix for suffix in SUFFIXES)
-            msg = f"{path} holds no text: looked for {looked}, also compressed; name other files directly"
+            looked = glob or ", ".join("*" + suffix for suffix in SUFFIXES)
+            other = "hidden files are left out" if glob else "for others use --glob or name them directly"
+            msg = f"{path} holds no text: looked for {looked}, also compressed; {other}"
             raise InputError(msg)
         return [_file(name) for name in names]
     if path.exists() or path.is_symlink():
@@ -112,29 +162,45 @@ def _files(path: Path, report: Report) -> list[Source]:
     raise MissingFileError(msg)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, glob: str | None) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            plain = name.removesuffix(".gz").removesuffix(".bz2").removesuffix(".xz")
-            if not name.startswith(".") and plain.lower().endswith(SUFFIXES):
-                yield Path(root, name)
+            path = Path(root, name)
+            if not name.startswith(".") and _fits(path.relative_to(folder), glob):
+                yield path
+
+
+def _fits(path: Path, glob: str | None) -> bool:
+    """Whether a file is read, by its path within the folder; one that is compressed also by the name it will have."""
+    plain = path.with_name(_unpacked(path.name))
+    if glob is None:
+        return plain.name.lower().endswith(SUFFIXES)
+    return any(fnmatch.fnmatchcase(each.as_posix() if "/" in glob else each.name, glob) for each in (path, plain))
+
+
+def _unpacked(name: str) -> str:
+    """A name without the suffix of compression."""
+    return next((name.removesuffix(suffix) for suffix in PACKED if name.endswith(suffix)), name)
 
 
 def _file(path: Path) -> Source:
     with storage_errors(path, "reading"):
         size = path.stat().st_size if path.is_file() else 0
-    return Source(str(path), lambda: _read(path), size)
+    return Source(str(path), lambda: _read(path), size, Path(_unpacked(path.name)).suffix.lower())
 
 
 def _read(path: Path) -> Iterator[tuple[bytes, int]]:
     with storage_errors(path, "reading"), path.open("rb") as raw:
         start = raw.peek(8)[:8] if hasattr(raw, "peek") else b""
         opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
-        text = cast("IO[bytes]", opener(raw, "rb")) if opener else cast("IO[bytes]", raw)
         try:
+            text = cast("IO[bytes]", opener(raw, "rb")) if opener else cast("IO[bytes]", raw)
             while block := text.read(BLOCK):
                 yield block, raw.tell() if raw.seekable() else 0
+        except MissingExtraError as error:
+            msg = f"{path} cannot be read: {error}"
+            raise MissingExtraError(msg) from None
         except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
             msg = f"{path} is damaged: its compressed data end or break off early ({error})"
             raise InputError(msg) from None

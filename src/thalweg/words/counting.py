@@ -28,6 +28,7 @@ from thalweg.words import reading, runs
 from thalweg.words.accumulate import joined, rows_of
 from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, check_addable, distance_weights, merged_fingerprint, write_table
 from thalweg.words.reading import Progress, Tokens
+from thalweg.words.rules import Rules
 
 STREAM_KIND = "thalweg-stream"
 _LEAST_HELD = 1 << 20  # bytes of the stream that are kept in memory at least
@@ -40,13 +41,6 @@ def count(
     *,
     window: int = 10,
     distance: str = "harmonic",
-    min_count: int = 5,
-    max_words: int | None = None,
-    language: str = "auto",
-    lower: bool = True,
-    digits: bool = True,
-    unit: str = "line",
-    encoding: str = "utf-8",
     out: str | Path | None = None,
     memory: int | None = None,
     merge: CooccurrenceCounts | None = None,
@@ -54,34 +48,28 @@ def count(
     overwrite: bool = False,
     threads: int | None = None,
     progress: Progress | None = None,
+    **options: Any,
 ) -> CooccurrenceCounts:
-    """Count the co-occurrences in a corpus (as `fit` takes it, or Tokens from `read`).
+    """Count the co-occurrences in a corpus (as `fit` takes it, or Tokens from `read`, to which no options of reading apply).
 
-    out: a directory that the counts are written to; the result is then mapped from there. memory: bytes that reading and counting
-    may take (default: half of what is free); with more text than fits, blocks go to disk, and the counts have the same bytes.
-    merge: older counts that are added, with the same window and distance. resume: continue an interrupted run into `out`.
-    Raises InputError, MissingFileError, OutputExistsError, StorageError.
+    options: those of `Rules`: min_count, language, glob, ... out: a directory that the counts are written to; the result is then
+    mapped from there. memory: bytes that reading and counting may take (default: half of what is free); with more text than fits,
+    blocks go to disk, and the counts have the same bytes. merge: older counts that are added, with the same window, distance and
+    rare. resume: continue an interrupted run into `out`.
+    Raises InputError, MissingFileError, OutputExistsError, StorageError, TypeError for an unknown option.
     """
     threads = resolve(threads)
     window = whole_number("window", window, least=1)
     weights, scale = distance_weights(window, distance)
+    rules = Rules().with_(**options)
     if merge is not None:
-        check_addable(window, distance, merge)
-    reads: dict[str, Any] = {
-        "language": language,
-        "lower": lower,
-        "digits": digits,
-        "unit": unit,
-        "encoding": encoding,
-        "min_count": whole_number("min_count", min_count, least=1),
-        "max_words": None if max_words is None else whole_number("max_words", max_words, least=2),
-    }
+        check_addable(window, distance, rules.rare, merge)
     if isinstance(corpus, Tokens) or out is None:
         if memory is not None or resume:
             msg = "memory= and resume= are for counts on disk: give out= as well, and a corpus that can be read again"
             raise InputError(msg)
-        tokens = corpus if isinstance(corpus, Tokens) else reading.read(corpus, progress=progress, **reads)
-        counts = _in_memory(tokens, weights, scale, distance, facts(tokens, reads), threads, progress)
+        tokens = corpus if isinstance(corpus, Tokens) else reading.read(corpus, rules, progress=progress)
+        counts = _in_memory(tokens, weights, scale, distance, facts(tokens, rules), threads, progress)
         counts = counts if merge is None else counts.merge(merge)
         if out is not None:
             counts.save(out, overwrite=overwrite)
@@ -90,10 +78,10 @@ def count(
     check_resumable(out, KIND) if resume else check_output(out, overwrite)
     with lock(out):
         if resume and merge is not None:
-            mark = merged_fingerprint(fingerprint(corpus, reads | {"window": window, "distance": distance}), merge)
+            mark = merged_fingerprint(fingerprint(corpus, rules, window, distance), merge)
             if mark is not None and (finished := _whole(out)) is not None and finished.info.get("fingerprint") == mark:
                 return finished
-        counts = count_into(out, corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress)
+        counts = count_into(out, corpus, rules, window, distance, memory=memory, resume=resume, threads=threads, progress=progress)
         if merge is None:
             return counts
         counts.merge(merge).save(out, overwrite=True)
@@ -103,7 +91,7 @@ def count(
 def count_into(
     out: Path,
     corpus: Any,
-    reads: dict[str, Any],
+    rules: Rules,
     window: int,
     distance: str,
     *,
@@ -113,8 +101,7 @@ def count_into(
     progress: Progress | None,
 ) -> CooccurrenceCounts:
     """`count` into a directory that the caller has locked."""
-    options = reads | {"window": window, "distance": distance}
-    mark, parts = fingerprint(corpus, options), out / "parts"
+    mark, parts = fingerprint(corpus, rules, window, distance), out / "parts"
     if resume:
         finished = _finished(out, mark)
         if finished is not None:
@@ -129,9 +116,9 @@ def count_into(
         with storage_errors(parts):
             parts.mkdir(exist_ok=True)
         free = memory if memory is not None else runs.BASE + system.available() // 2
-        tokens = _tokens(corpus, reads, parts, mark, max(_LEAST_HELD, free // 8), progress)
+        tokens = _tokens(corpus, rules, parts, mark, max(_LEAST_HELD, free // 8), progress)
         weights, scale = distance_weights(window, distance)
-        info = facts(tokens, reads) | {"fingerprint": mark}
+        info = facts(tokens, rules) | {"fingerprint": mark}
         n = len(tokens.ids)
         fits = not isinstance(tokens.ids, np.memmap) and runs.BASE + n * (12 + _PAIRS * window / 10 * _ENTRY) < free
         if fits:
@@ -146,10 +133,9 @@ def count_into(
     return CooccurrenceCounts.open(out, verify=False)
 
 
-def facts(tokens: Tokens, reads: dict[str, Any]) -> dict[str, Any]:
+def facts(tokens: Tokens, rules: Rules) -> dict[str, Any]:
     """What the manifest says about the text and how it was read."""
-    chosen = {name: reads[name] for name in ("lower", "digits", "unit", "min_count", "max_words")}
-    return {"thalweg": __version__, **asdict(tokens.report), "tokens_read": tokens.n_read, **chosen}
+    return {"thalweg": __version__, **asdict(tokens.report), "tokens_read": tokens.n_read, **rules.facts()}
 
 
 def _in_memory(
@@ -200,13 +186,13 @@ def _write(head: CooccurrenceCounts, out: Path, rows: Iterator[Any], dtype: Any)
 # What an interrupted run left
 
 
-def fingerprint(corpus: Any, options: dict[str, Any]) -> str | None:
+def fingerprint(corpus: Any, rules: Rules, window: int, distance: str) -> str | None:
     """A hash of the options and of what tells the texts apart (path, size, time, both ends); None for what is read once."""
     if corpora.is_text_list(corpus):
         return None
     paths = [corpus] if not isinstance(corpus, (list, tuple)) else list(corpus)
-    decides: list[Any] = [options, __version__]
-    for source in corpora.sources(paths, corpora.Report()):
+    decides: list[Any] = [rules.identity(), window, distance, __version__]
+    for source in corpora.sources(paths, corpora.Report(), rules.glob):
         path = Path(source.name)
         if source.name == "standard input" or (path.exists() and not path.is_file()):
             return None
@@ -252,7 +238,7 @@ def _stream(parts: Path, mark: str | None) -> Bundle | None:
     return bundle if mark is not None and bundle.manifest.get("fingerprint") == mark else None
 
 
-def _tokens(corpus: Any, reads: dict[str, Any], parts: Path, mark: str | None, held: int, progress: Progress | None) -> Tokens:
+def _tokens(corpus: Any, rules: Rules, parts: Path, mark: str | None, held: int, progress: Progress | None) -> Tokens:
     """The stream: what an interrupted run left of it, or read now; kept in `parts` if it did not fit into `held` bytes."""
     bundle, file = _stream(parts, mark), parts / "tokens.i32"
     try:
@@ -266,7 +252,7 @@ def _tokens(corpus: Any, reads: dict[str, Any], parts: Path, mark: str | None, h
         pass
     for left in parts.iterdir():  # of another text, or not whole
         shutil.rmtree(left, ignore_errors=True) if left.is_dir() else remove(left)
-    tokens = reading.read(corpus, spill=(parts, held), progress=progress, **reads)
+    tokens = reading.read(corpus, rules, spill=(parts, held), progress=progress)
     if isinstance(tokens.ids, np.memmap):
         with write_bundle(parts / "stream", STREAM_KIND, VERSION) as stream:
             stream.json("vocab.json", tokens.words)

@@ -28,6 +28,8 @@ import numpy.typing as npt
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses
 from thalweg.jit import kernel
+from thalweg.version import __version__
+from thalweg.words import glove
 from thalweg.words.accumulate import Rows, joined, merged, rows_of
 from thalweg.words.reading import Progress, Tokens
 
@@ -129,10 +131,10 @@ class CooccurrenceCounts:
     def merge(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
         """The counts of both texts together, exact: sums of integers. Words of either are kept, in the order of their new counts.
 
-        Raises InputError unless window, distance and scale are the same. A word that was too rare in one text has no counts
+        Raises InputError unless window, distance, scale and rare are the same. A word that was too rare in one text has no counts
         from there.
         """
-        check_addable(self.window, self.distance, other)
+        check_addable(self.window, self.distance, self.info.get("rare", "close"), other)
         total = dict(zip(self.words, self.word_counts.tolist(), strict=True))
         for word, n in zip(other.words, other.word_counts.tolist(), strict=True):
             total[word] = total.get(word, 0) + n
@@ -212,6 +214,26 @@ class CooccurrenceCounts:
             raise DamagedFileError(msg)
         return cls(words, counts, indptr, indices, values, scale, window, facts["distance"], facts["info"])
 
+    @classmethod
+    def from_glove(cls, path: str | Path, vocab: str | Path, *, window: int = 10, distance: str = "harmonic") -> CooccurrenceCounts:
+        """Read what GloVe's `cooccur` and `vocab_count` wrote, counted with this window and distance; exact.
+
+        Raises MissingFileError, or DamagedFileError for files that are not that.
+        """
+        weights, scale = distance_weights(window, distance)
+        words, word_counts = glove.vocabulary(Path(vocab))
+        order = sorted(range(len(words)), key=lambda k: (-int(word_counts[k]), words[k].encode("utf-8")))
+        numbers = np.argsort(order).tolist()
+        exact = bool((weights[1:] * np.arange(1, window + 1, dtype=np.uint64) == scale).all()) or distance != "harmonic"
+        table = glove.table(Path(path), Path(vocab), len(words), scale, exact)
+        read = cls(words, word_counts, *table, scale, window, distance)
+        info = {
+            "thalweg": __version__, "sources": [str(path), str(vocab)], "format": "glove", "language": "whitespace", "rare": "close"
+        }  # fmt: skip
+        return cls(
+            [words[k] for k in order], word_counts[order], *read._renumbered(numbers, len(words)), scale, window, distance, info
+        )
+
     def __repr__(self) -> str:
         return (
             f"CooccurrenceCounts({len(self.words):,} words, {self.n_stored:,} stored pairs, "
@@ -219,17 +241,18 @@ class CooccurrenceCounts:
         )
 
 
-def check_addable(window: int, distance: str, other: CooccurrenceCounts) -> None:
-    """Raise InputError unless counts made with this window and distance can be added to others."""
-    for name, value in (("window", window), ("distance", distance)):
-        if value != getattr(other, name):
-            msg = f"counts with {name} {value} and {getattr(other, name)} cannot be added: count again with the same {name}"
+def check_addable(window: int, distance: str, rare: str, other: CooccurrenceCounts) -> None:
+    """Raise InputError unless counts made with these options can be added to others."""
+    theirs = {"window": other.window, "distance": other.distance, "rare": other.info.get("rare", "close")}
+    for name, value in {"window": window, "distance": distance, "rare": rare}.items():
+        if value != theirs[name]:
+            msg = f"counts with {name} {value} and {theirs[name]} cannot be added: count again with the same {name}"
             raise InputError(msg)
 
 
 def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The numbers of two texts together, where both are known."""
-    names = ("n_files", "n_bytes", "bad_bytes", "dropped_words", "tokens_read")
+    names = ("n_files", "n_bytes", "bad_bytes", "bad_lines", "dropped_words", "tokens_read")
     return {name: one[name] + other[name] for name in names if name in one and name in other}
 
 

@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 from thalweg.errors import InputError
 from thalweg.words import fitting
 from thalweg.words.settings import Settings
+from thalweg.words.subwords import Subwords
 from thalweg.words.vectors import WordVectors
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ READING = (
 class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     """Fit word vectors to texts, and turn texts into vectors.
 
-    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower,
-    digits, unit, distance, threads. Solving as in
-    `thalweg.words.settings.Settings`: dim, objective, ..., power. Of its own: weights, None or "sif"; mean, divide by the number of
-    known words (True) or add up (False); random_state, an int, a RandomState or None for a seed that nobody chose.
+    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower, digits, unit, distance, threads.
+    Solving as in `thalweg.words.settings.Settings`: dim, objective, ..., subwords, holdout.
+    Of its own: weights, None or "sif"; mean, divide by the number of known words (True) or add up (False); random_state, an int, a
+    RandomState or None for a seed that nobody chose.
 
     After fit: `vectors_` (a WordVectors with related, similar, analogy), `vocabulary_` (words by falling count), `energy_path_`,
     `n_features_out_`. A text without a known word becomes zeros. Input is text, so there is no `n_features_in_`.
@@ -89,6 +90,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         lr: float = 0.1,
         output: str | None = None,
         power: float = 0.5,
+        subwords: float = 1.0,
+        holdout: float = 0.0,
         weights: str | None = None,
         mean: bool = True,
         threads: int | None = None,
@@ -125,6 +128,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.lr = lr
         self.output = output
         self.power = power
+        self.subwords = subwords
+        self.holdout = holdout
         self.weights = weights
         self.mean = mean
         self.threads = threads
@@ -237,6 +242,9 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
                 "name": wv.name,
                 "output": wv.output,
                 "power": wv.power,
+                "subwords": wv.subwords,
+                "letters": None if wv.letters is None else np.array(wv.letters),
+                "ngrams": None if wv.ngrams is None else {"keys": np.array(wv.ngrams.keys), "vectors": np.array(wv.ngrams.vectors)},
             }
         return state
 
@@ -245,7 +253,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         vectors = state.pop("vectors_state_", None)
         super().__setstate__(state)
         if vectors is not None:
-            self.vectors_ = WordVectors(**vectors)
+            ngrams = None if vectors["ngrams"] is None else Subwords(**vectors["ngrams"])
+            self.vectors_ = WordVectors(**vectors | {"ngrams": ngrams})
 
 
 def _texts(X: Iterable[object]) -> list[str]:

@@ -23,7 +23,8 @@ import numpy.typing as npt
 from thalweg.errors import InputError, near_misses
 from thalweg.files import read_bytes
 from thalweg.words.analogies import analogy_hits, analogy_ranks
-from thalweg.words.vectors import METHODS, normalized
+from thalweg.words.queries import METHODS
+from thalweg.words.readout import normalized
 
 if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors

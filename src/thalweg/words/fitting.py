@@ -16,11 +16,12 @@ import numpy as np
 from thalweg.errors import InputError, OutputExistsError, StorageError, ThalwegError, near_misses, whole_number
 from thalweg.files import check_output, check_resumable, claim, lock, manifest_of, remove, unclaim, write_text
 from thalweg.threads import resolve
-from thalweg.words import adagrad, als, counting, gauge, objective, reading, shared, storage, svd
+from thalweg.words import adagrad, als, counting, gauge, goodness, holdout, objective, reading, shared, storage, subwords, svd
 from thalweg.words.checkpoints import Checkpoints
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.objective import Floats
 from thalweg.words.reading import Progress
+from thalweg.words.rules import NAMES, Rules
 from thalweg.words.settings import PRESETS, Settings
 from thalweg.words.vectors import WordVectors
 
@@ -37,7 +38,6 @@ def fit(
     lower: bool = True,
     digits: bool = True,
     unit: str = "line",
-    encoding: str = "utf-8",
     distance: str | None = None,
     preset: str | None = None,
     start: WordVectors | str | None = None,
@@ -56,7 +56,8 @@ def fit(
     token lists. language: "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut). lower, digits: spell in lower case, numbers are words. unit: "line", "paragraph" or "file", which no window
     crosses. window: tokens to each side. distance: weight of a pair, "harmonic" 1/distance (default), "uniform", "linear".
-    options: those of `Settings`: dim, epochs, rho, seed, ...
+    options: the others of `Rules`, how text is read: glob, encoding, rare, user_dict, ..., and those of `Settings`, what is solved:
+    dim, epochs, rho, seed, ...
     preset: "source", everything as the source's program does it, where nothing else is said. start: as in `solve`.
 
     out: a directory to write to: vectors, and in `counts/` what was counted (keep_counts). memory: bytes that reading and counting
@@ -70,28 +71,19 @@ def fit(
             msg = f"preset={preset!r} is not known.{near_misses(preset, PRESETS)}"
             raise InputError(msg)
         options, distance = PRESETS[preset] | options, distance or "uniform"
+    rules = Rules(language, lower, digits, unit, min_count=min_count, max_words=max_words)
+    rules = rules.with_(**{name: options.pop(name) for name in NAMES if name in options})
     start, options = _start_apart(start, options)
     settings, distance = Settings().with_(**options), distance or "harmonic"
-    window, min_count = whole_number("window", window, least=1), whole_number("min_count", min_count, least=1)
-    max_words = None if max_words is None else whole_number("max_words", max_words, least=2)
-    threads = resolve(threads)
-    reads: dict[str, Any] = {
-        "language": language,
-        "lower": lower,
-        "digits": digits,
-        "unit": unit,
-        "encoding": encoding,
-        "min_count": min_count,
-        "max_words": max_words,
-    }
+    window, threads = whole_number("window", window, least=1), resolve(threads)
     began = time.monotonic()
     if out is None:
         if memory is not None or resume:
             msg = "memory= and resume= are for fits that are written to disk: give out= as well"
             raise InputError(msg)
-        tokens = reading.read(corpus, progress=progress, **reads)
+        tokens = reading.read(corpus, rules, progress=progress)
         counts = count(tokens, window=window, distance=distance, threads=threads, progress=progress)
-        counts.info.update(counting.facts(tokens, reads))
+        counts.info.update(counting.facts(tokens, rules))
         del tokens
         counted = time.monotonic()
         return _timed(solve(counts, settings, start=start, threads=threads, progress=progress), began, counted)
@@ -104,12 +96,15 @@ def fit(
         fresh = not (out / "counts").exists()
         try:
             counts = counting.count_into(
-                out / "counts", corpus, reads, window, distance, memory=memory, resume=resume, threads=threads, progress=progress
+                out / "counts", corpus, rules, window, distance, memory=memory, resume=resume, threads=threads, progress=progress
             )
             counted = time.monotonic()
             vectors = _solve_into(out, counts, settings, start, resume, threads, progress, lambda v: _timed(v, began, counted))
         except BaseException as error:
-            resumable = isinstance(error, (KeyboardInterrupt, StorageError)) and counting.fingerprint(corpus, {}) is not None
+            resumable = (
+                isinstance(error, (KeyboardInterrupt, StorageError))
+                and counting.fingerprint(corpus, rules, window, distance) is not None
+            )
             if fresh and not resumable:
                 shutil.rmtree(out / "counts", ignore_errors=True)
             unclaim(out)
@@ -226,11 +221,19 @@ def _vectors(
 ) -> WordVectors:
     dim = min(settings.dim, len(counts.words) - 1)
     table = objective.table(counts, settings)
+    held_out = None
+    if settings.holdout:
+        table, held_out = holdout.split(table, settings.holdout, settings.seed)
     word, context, path = _solved(table, dim, settings, _rows_of(start, counts.words, dim), checkpoints, threads, progress)
+    seen = table if held_out is not None else None
     del table  # the largest thing there is
     spectrum = None
     if settings.objective != "glove":  # whose biases are not in the product, so that no gauge is its own
         word, context, spectrum = gauge.balance(word, context)
+    context_or_none = None if settings.model == "shared" else context
+    ngrams = letters = None
+    if settings.subwords:
+        ngrams, letters = subwords.learn(counts.words, counts.word_counts, word, context_or_none, threads)
     facts = {
         "dim": dim,
         "window": counts.window,
@@ -241,10 +244,14 @@ def _vectors(
         "stored_pairs": counts.n_stored,
         "energy_parts": [{name: float(np.round(value, 6)) for name, value in parts.items()} for parts in path],
     }
-    return WordVectors(
-        counts.words, counts.word_counts, word, None if settings.model == "shared" else context, spectrum,
+    vectors = WordVectors(
+        counts.words, counts.word_counts, word, context_or_none, spectrum,
+        letters=letters, ngrams=ngrams, subwords=settings.subwords,
         energy_path=[parts["energy"] for parts in path], info=counts.info | facts, output=settings.output, power=settings.power,
     )  # fmt: skip
+    if seen is not None and held_out is not None:
+        vectors.info["fit"] = asdict(goodness.of_both(seen, held_out, vectors))
+    return vectors
 
 
 def _solved(
@@ -260,7 +267,7 @@ def _solved(
     state, path = (checkpoints.load() if checkpoints is not None else None) or (None, [])
     watched: dict[str, Any] = {"path": path, "progress": progress, "checkpoint": checkpoints}
     if settings.solver == "adagrad":
-        return adagrad.descend(table, dim, settings, given, state=state, **watched)
+        return adagrad.descend(table, dim, settings, given, threads=threads, state=state, **watched)
     if state is not None:
         word, context = state["word"], state.get("context", state["word"])
     elif given is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from thalweg.errors import InputError
-from thalweg.words import objective
+from thalweg.words import holdout, objective
 from thalweg.words.objective import Floats, Table
 from thalweg.words.settings import Settings
 from thalweg.words.vectors import WordVectors
@@ -17,12 +17,16 @@ _BLOCK = 1 << 18  # pairs at a time
 
 @dataclass(frozen=True)
 class Fit:
-    """Of <u_i, k_j> against t_ij: r2 (NaN where all pairs have one value), mean error and root mean square error in nats."""
+    """Of <u_i, k_j> against t_ij: r2 (NaN where all pairs have one value), mean error and root mean square error in nats.
+
+    held_out: the same of the pairs that the solver did not see, where there are any; the others are then those that it saw.
+    """
 
     n_pairs: int
     r2: float
     mean_error: float
     rms_error: float
+    held_out: Fit | None = None
 
 
 def predictions(table: Table, vectors: WordVectors) -> Floats:
@@ -36,10 +40,15 @@ def predictions(table: Table, vectors: WordVectors) -> Floats:
 
 
 def of_table(table: Table, predicted: Floats) -> Fit:
-    """The weighted figures: R^2 = 1 - sum w (x - t)^2 / sum w (t - mean t)^2."""
-    weights, errors = table.weights.astype(np.float64), predicted - table.targets
-    mean = np.average(table.targets, weights=weights)
-    spread = float(np.average((table.targets - mean) ** 2, weights=weights))
+    """The weighted figures: R^2 = 1 - sum w (x - t)^2 / sum w (t - mean t)^2; NaN of a table without pairs."""
+    if not len(predicted):
+        return Fit(0, float("nan"), float("nan"), float("nan"))
+    targets, weights = table.targets, table.weights.astype(np.float64)
+    if len(table.tilt):
+        targets = targets + np.repeat(table.tilt, np.diff(table.indptr)) - table.tilt[table.columns]
+    errors = predicted - targets
+    mean = np.average(targets, weights=weights)
+    spread = float(np.average((targets - mean) ** 2, weights=weights))
     missed = float(np.average(errors**2, weights=weights))
     r2 = 1 - missed / spread if spread > 0 else float("nan")
     return Fit(len(errors), r2, float(np.average(errors, weights=weights)), missed**0.5)
@@ -51,5 +60,14 @@ def of_vectors(vectors: WordVectors) -> Fit:
     if counts is None:
         msg = f"{vectors.name} has no counts beside it, so that its fit cannot be measured"
         raise InputError(msg)
-    table = objective.table(counts, Settings(**vectors.info.get("settings", {})))
-    return of_table(table, predictions(table, vectors))
+    settings = Settings(**vectors.info.get("settings", {}))
+    table = objective.table(counts, settings)
+    if not settings.holdout:
+        return of_table(table, predictions(table, vectors))
+    return of_both(*holdout.split(table, settings.holdout, settings.seed), vectors)
+
+
+def of_both(seen: Table, held_out: Table, vectors: WordVectors) -> Fit:
+    """The fit to the pairs that the solver saw, and to those that it did not."""
+    seen_fit, other = (of_table(table, predictions(table, vectors)) for table in (seen, held_out))
+    return replace(seen_fit, held_out=other)

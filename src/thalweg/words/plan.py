@@ -12,6 +12,7 @@ import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
 from thalweg.words import corpus as corpora
 from thalweg.words import reading, runs
+from thalweg.words.rules import Rules
 from thalweg.words.settings import Settings
 
 SAMPLE = 4 << 20  # bytes of text that are looked at
@@ -72,60 +74,45 @@ def estimate(
     corpus: list[Path],
     *,
     window: int = 10,
-    min_count: int = 5,
-    language: str = "auto",
-    unit: str = "line",
-    encoding: str = "utf-8",
-    max_words: int | None = None,
-    lower: bool = True,
-    digits: bool = True,
     settings: Settings | None = None,
     threads: int = 1,
     memory: int | None = None,
+    **options: Any,
 ) -> Plan:
     """Look at the first megabytes of a corpus. Standard input is not touched: its plan is of length 0.
 
+    options: those of `Rules`.
     Raises MissingFileError, or InputError for a corpus without text.
     """
-    settings = settings or Settings()
+    settings, rules = settings or Settings(), Rules().with_(**options)
     report = corpora.Report()
-    found = [source for source in corpora.sources(corpus, report) if source.name != "standard input"]
+    found = [source for source in corpora.sources(corpus, report, rules.glob) if source.name != "standard input"]
     pieces: list[bytes] = []
-    raw, whole, n_looked_at = 0, True, 0
-    for source in found:
-        if sum(map(len, pieces)) >= SAMPLE:
-            whole = False
-            break
-        last = 0
-        for k, (block, done) in enumerate(source.blocks()):
-            if k == 0 and encoding == "utf-8" and (reason := corpora.why_not_text(block)):
-                report.skipped.append((source.name, reason))
-                break
+    n_sample, raw, whole = 0, 0.0, True
+    for block, done in reading.texts(found, rules, report):
+        if block is not None:
             pieces.append(block)
-            last = done
-            if sum(map(len, pieces)) >= SAMPLE:
-                whole = whole and done >= source.size > 0
-                break
-        raw += last
-        n_looked_at += 1
-    n_sample = sum(map(len, pieces))
+            n_sample, raw = n_sample + len(block), done
+        if n_sample >= SAMPLE:
+            whole = raw >= sum(source.size for source in found) > 0
+            break
     if n_sample == 0:
         raise corpora.nothing_left(report)
     n_file = sum(source.size for source in found)
-    n_bytes = n_sample if whole else round(n_sample * (n_file / raw if raw else len(found) / n_looked_at))
-    text = b"".join(pieces).decode(encoding, "replace")
-    reading.read([text[:2000] + "\nwarm"], language=language, min_count=1)  # what is compiled or loaded once is not counted
+    n_bytes = n_sample if whole else round(n_sample * (n_file / raw if raw else len(found) / (report.n_files + 1)))
+    text = b"".join(pieces).decode("utf-8", "replace")
+    reading.read([text[:2000] + "\nwarm"], rules, min_count=1)  # what is compiled or loaded once is not counted
     began = time.process_time()
-    tokens = reading.read([text], language=language, lower=lower, digits=digits, unit=unit, min_count=1)
+    tokens = reading.read([text], rules, min_count=1, max_words=None)
     rate = n_sample / max(time.process_time() - began, 1e-6)
     half = len(np.unique(tokens.ids[: len(tokens.ids) // 2]))
     types = len(tokens.words)
     growth = float(np.clip(np.log2(max(types / max(half, 1), 1.001)), 0.2, 0.9))
     n_tokens = max(1, round(tokens.n_read * n_bytes / max(n_sample, 1)))
-    n_words = int((tokens.counts >= min_count).sum())
+    n_words = int((tokens.counts >= rules.min_count).sum())
     if not whole:
-        n_words = max(n_words, round(0.7 * types * (n_tokens / min_count / tokens.n_read) ** growth))
-    n_words = max(1, min(n_words, max_words or n_words))
+        n_words = max(n_words, round(0.7 * types * (n_tokens / rules.min_count / tokens.n_read) ** growth))
+    n_words = max(1, min(n_words, rules.max_words or n_words))
     n_pairs = round(min(2.66e6 * (n_tokens / 1.1e6) ** 0.81 * (window / 10) ** 0.8, n_words * (n_words + 1) / 2))
     share = settings.dim / 128
     solving = (
@@ -142,14 +129,19 @@ def estimate(
         counting_memory = min(counting_memory, memory)
     vectors = n_words * settings.dim
     peak = max(counting_memory, runs.BASE + 24 * n_pairs + _CELL * vectors)
-    cut_as = reading.detect(text[: corpora.BLOCK]) if language == "auto" else language
     return Plan(
-        n_files=len(found), n_bytes=n_bytes, exact=whole, language=cut_as, tokenizer=tokens.report.tokenizer,
-        sample=reading.words_of(text[:600], cut_as, lower=lower, digits=digits)[:24],
+        n_files=len(found), n_bytes=n_bytes, exact=whole, language=tokens.report.language, tokenizer=tokens.report.tokenizer,
+        sample=_sample(text, tokens.report, rules),
         n_tokens=n_tokens, n_words=n_words, n_pairs=n_pairs, seconds=seconds,
         memory=peak, disk=8 * n_pairs + 8 * vectors, skipped=report.skipped,
         warnings=_warnings(tokens, n_tokens, settings, n_words),
     )  # fmt: skip
+
+
+def _sample(text: str, report: corpora.Report, rules: Rules) -> list[str]:
+    """The first words as they would be read."""
+    zh: dict[str, Any] = {"split_latin": rules.split_latin, "user_words": report.user_words, "convert": rules.convert}
+    return reading.words_of(text[:600], report.language, lower=rules.lower, digits=rules.digits, **zh)[:24]
 
 
 def _warnings(tokens: reading.Tokens, n_tokens: int, settings: Settings, n_words: int) -> list[str]:

@@ -178,6 +178,11 @@ def products(wv: WordVectors, u: Floats, k: Floats, n: int) -> Floats:
     return np.asarray(scores)
 
 
+def lengths(sides: Sequence[Any]) -> Floats:
+    """The length of each row of [u, k].   (n, dim) each -> (n,)"""
+    return np.asarray(np.sqrt(sum(np.einsum("nd,nd->n", side, side) for side in sides)))
+
+
 def _lengths(u: Any, k: Any) -> Any:
     """sqrt((|u|^2 + |k|^2)/2), 1 where it is 0.   (n, dim) -> (n,)"""
     return positive(np.sqrt((np.einsum("nd,nd->n", u, u) + np.einsum("nd,nd->n", k, k)) / 2))
@@ -291,6 +296,7 @@ __all__ = [
     "best",
     "checked",
     "known",
+    "lengths",
     "normaliser",
     "norms_of",
     "pieces",

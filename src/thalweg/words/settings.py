@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from thalweg.errors import InputError, near_misses, whole_number
+from thalweg.words.rules import NAMES
 
 OBJECTIVES = ("pmi-neg", "pmi", "glove")
 SOLVERS = ("als", "svd", "adagrad")
@@ -37,7 +38,9 @@ class Settings:
     from every target; subsample, the threshold t of word2vec's subsampling in its expectation.
     Solvers: start "svd" or "noise"; power_steps and cg of the start and of each row; epochs (als 5, adagrad 25 unless given) and
     tol, the relative change of J at which als stops; lr of adagrad.
-    Reading: output "sum", "concat" or "word" (None: sum, and concat for analogies) and power, as WordVectors takes them.
+    holdout: the share of pairs that the solver does not see, so that the fit to them can be measured.
+    Reading: output "sum", "concat" or "word" (None: sum, and concat for analogies) and power, as WordVectors takes them; subwords,
+    how much letters count where directions are compared (0: what they predict is not learnt).
 
     Defaults: bench/README.md, "Quality". Raises InputError for a value out of range or a combination that no solver serves.
     """
@@ -65,6 +68,8 @@ class Settings:
     lr: float = 0.1
     output: str | None = None
     power: float = 0.5
+    subwords: float = 1.0
+    holdout: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -80,12 +85,16 @@ class Settings:
                 raise InputError(msg)
         for name in ("x_max", "lr", "smooth", "subsample"):
             self._check(name, "a positive number", lambda x: x > 0)
-        for name in ("alpha", "rho", "beta", "ridge", "tol"):
+        for name in ("alpha", "rho", "beta", "ridge", "tol", "subwords"):
             self._check(name, "a number, 0 or more", lambda x: x >= 0)
         for name in ("floor", "shift", "power"):
             self._check(name, "a finite number", lambda x: True)
         if self.smooth is not None and self.smooth > 1:
             msg = f"smooth={self.smooth!r} is not above 0 and at most 1"
+            raise InputError(msg)
+        self._check("holdout", "a number from 0, below 1", lambda x: 0 <= x < 1)
+        if self.holdout and self.objective == "glove":
+            msg = f"holdout={self.holdout!r} measures mutual information, to which objective='glove' is not fitted"
             raise InputError(msg)
         if (self.objective, self.model) not in POSSIBLE[self.solver]:
             served = "; ".join(
@@ -126,7 +135,7 @@ class Settings:
         for name in options:
             if name not in names:
                 other = ELSEWHERE.get(name)
-                hint = f" It is called {other} here." if other else near_misses(name, [*names, "window", "min_count"])
+                hint = f" It is called {other} here." if other else near_misses(name, [*names, *NAMES, "window"])
                 msg = f"there is no setting {name!r}.{hint}"
                 raise TypeError(msg)
         return replace(self, **options)

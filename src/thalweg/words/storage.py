@@ -2,6 +2,8 @@
 
 DIR/manifest.json        what made them, the energy path, and for each file dtype, shape, bytes and SHA-256
 DIR/vectors.safetensors  word and, unless shared, context (n_words, dim) float32; spectrum (dim,) float64
+DIR/subwords.safetensors  letters (n_words, width) float16, what their letters predict of the words; keys (n_grams,) uint64 and
+                         vectors (n_grams, width) float16, what predicts it (`thalweg.words.subwords`); width 2 dim, shared: dim
 DIR/vocab.json           the words; word_counts.npy (n_words,) int64 where they are known
 """
 
@@ -16,7 +18,9 @@ import numpy.typing as npt
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError
 from thalweg.threads import blocks
-from thalweg.words.vectors import OUTPUTS, WordVectors
+from thalweg.words.settings import OUTPUTS
+from thalweg.words.subwords import Subwords
+from thalweg.words.vectors import WordVectors
 
 KIND = "thalweg-words"
 VERSION = 1
@@ -32,12 +36,17 @@ def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
         if vectors.has_counts:
             bundle.array("word_counts.npy", np.asarray(vectors.counts, np.int64))
         bundle.tensors("vectors.safetensors", tensors)
+        if vectors.letters is not None and vectors.ngrams is not None:
+            grams = vectors.ngrams
+            bundle.tensors("subwords.safetensors", {"letters": vectors.letters, "keys": grams.keys, "vectors": grams.vectors})
+            bundle.manifest["n_grams"] = len(grams.keys)
         bundle.manifest |= {
             "n_words": len(vectors),
             "dim": vectors.dim,
             "model": "shared" if vectors.shared else "two-sided",
             "output": vectors.output,
             "power": vectors.power,
+            "subwords": vectors.subwords,
             "energy_path": vectors.energy_path,
             "info": vectors.info,
         }
@@ -59,23 +68,40 @@ def load(path: Path, verify: bool | int = True) -> WordVectors:
     if facts.get("model") == "shared":
         del shapes["context"]
     tensors = bundle.tensors("vectors.safetensors", shapes)
-    for key, tensor in tensors.items():
+    letters, ngrams = _subwords(bundle, n_words, dim if "context" not in shapes else 2 * dim)
+    checked = tensors | ({} if ngrams is None or letters is None else {"letters": letters, "n-grams": ngrams.vectors})
+    for key, tensor in checked.items():
         if not all(np.isfinite(tensor[first:last]).all() for first, last in blocks(len(tensor), 1 << 16)):
             msg = f"{path}: the tensor {key!r} holds values that are not finite"
             raise DamagedFileError(msg)
     has_counts = "word_counts.npy" in facts.get("files", {})
     counts = bundle.array("word_counts.npy", "<i8", (n_words,)) if has_counts else None
     energies, info = facts.get("energy_path", []), facts.get("info", {})
-    output, power = facts.get("output"), facts.get("power", 0.5)
-    sound = isinstance(info, dict) and isinstance(energies, list) and isinstance(power, (int, float)) and np.isfinite(power)
+    output, power, subwords = facts.get("output"), facts.get("power", 0.5), facts.get("subwords", 1.0)
+    numbers = all(isinstance(number, (int, float)) and np.isfinite(number) for number in (power, subwords))
+    sound = isinstance(info, dict) and isinstance(energies, list) and numbers and subwords >= 0
     if not sound or output not in (None, *OUTPUTS):
         msg = f"{path}: the manifest is damaged"
         raise DamagedFileError(msg)
     found = WordVectors(
-        words, counts, **tensors, energy_path=energies, info=info, name=str(path), output=output, power=float(power)
-    )
+        words, counts, **tensors, energy_path=energies, info=info, name=str(path), output=output, power=float(power),
+        letters=letters, ngrams=ngrams, subwords=float(subwords),
+    )  # fmt: skip
     found.folder = path  # the counts of the fit, if they were kept, lie in its `counts/`
     return found
+
+
+def _subwords(bundle: Bundle, n_words: int, width: int) -> tuple[npt.NDArray[np.float16] | None, Subwords | None]:
+    """What letters say, if the bundle has it."""
+    if "subwords.safetensors" not in bundle.manifest.get("files", {}):
+        return None, None
+    n = bundle.manifest.get("n_grams")
+    if not (isinstance(n, int) and 0 <= n < 1 << 31):
+        msg = f"{bundle.path} promises {n!r} n-grams: its manifest is damaged"
+        raise DamagedFileError(msg)
+    shapes = {"letters": ("<f2", (n_words, width)), "keys": ("<u8", (n,)), "vectors": ("<f2", (n, width))}
+    found = bundle.tensors("subwords.safetensors", shapes)
+    return found["letters"], Subwords(found["keys"], found["vectors"])
 
 
 __all__ = ["load", "save"]

@@ -12,185 +12,29 @@ from __future__ import annotations
 
 import functools
 import html
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import InputError, UnknownWordError, near_misses, quoted, visible
-from thalweg.words import queries, spelling, texts
+from thalweg.errors import InputError, UnknownWordError, visible
+from thalweg.words import queries, texts
+from thalweg.words.habits import GensimHabits
 from thalweg.words.ranked import Ranked
+from thalweg.words.readout import Readout
 
 if TYPE_CHECKING:
     from thalweg.words.counts import CooccurrenceCounts
     from thalweg.words.evaluation import AnalogySet, Evaluation, PairSet
     from thalweg.words.maps import WordMap
 
-OUTPUTS = ("sum", "concat", "word")
-METHODS = queries.METHODS
 
-
-def normalized(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Every row of length 1; rows of zeros stay."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1))
-
-
-class WordVectors:
-    """Vectors of a vocabulary, two for each word: as a word (u) and as a context (k), in the balanced gauge.
-
-    words: by falling count; counts (n_words,) int64, zeros where not known (has_counts False); word, context (n_words, dim)
-    float32, context None in the shared model (k = u); spectrum (dim,) float64; energy_path: the energy before and after every
-    sweep; info: how they were made. output: which vectors are read off the fit, "sum" u + k, "concat" [u, k] or "word" u; None
-    takes "sum", and "concat" for analogies. power: columns are scaled by spectrum^(power - 1/2) in all that uses the output
-    (Levy, Goldberg and Dagan 2015). Made by `thalweg.words.fit`, `load` or `read`.
+class WordVectors(Readout, GensimHabits):
+    """The vectors of a fit, and the questions they answer. Made by `thalweg.words.fit`, `load` or `read`; the arguments are
+    those of `thalweg.words.readout.Readout`.
     """
-
-    def __init__(
-        self,
-        words: Sequence[str],
-        counts: npt.NDArray[np.int64] | None,
-        word: npt.NDArray[np.float32],
-        context: npt.NDArray[np.float32] | None = None,
-        spectrum: npt.NDArray[np.float64] | None = None,
-        *,
-        energy_path: Sequence[float] = (),
-        info: dict[str, Any] | None = None,
-        name: str = "these vectors",
-        output: str | None = None,
-        power: float = 0.5,
-    ) -> None:
-        self.words = list(words)
-        self.has_counts = counts is not None
-        self.counts = np.zeros(len(self.words), np.int64) if counts is None else counts
-        self.word = word
-        self.shared = context is None
-        self.context = word if context is None else context
-        self.spectrum = np.ones(word.shape[1]) if spectrum is None else spectrum
-        self.energy_path = list(energy_path)
-        self.info = info or {}
-        self.name = name
-        self.output = output
-        self.power = power
-        self.folder: Path | None = None  # where it was loaded from
-        self.index: dict[str, int] = {}
-        for place, spelled in enumerate(self.words):
-            self.index.setdefault(spelled, place)
-
-    # what it holds
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def __contains__(self, word: object) -> bool:
-        return word in self.index
-
-    def __getitem__(self, word: str | Sequence[str]) -> npt.NDArray[np.float32]:
-        """The output vector of a word (dim,), or of a list of words (n, dim). Raises UnknownWordError."""
-        if isinstance(word, (list, tuple)):
-            return self.vectors_of([self.place(each) for each in word])
-        return np.asarray(self.vectors_of([self.place(word)])[0])
-
-    @property
-    def dim(self) -> int:
-        return int(self.word.shape[1])
-
-    @property
-    def language(self) -> str:
-        """The rule by which the corpus was cut into words: "words", "zh" or "whitespace"."""
-        return str(self.info.get("language", "words"))
-
-    @property
-    def vector_size(self) -> int:
-        """The length of an output vector, by gensim's name."""
-        return int(self.vectors_of([0]).shape[1])
-
-    @property
-    def estimates_pmi(self) -> bool:
-        """Whether inner products were fitted to mutual information: not for other programs' vectors, nor for GloVe's objective."""
-        made_by = self.info.get("settings", {}).get("objective") if "format" in self.info or "settings" in self.info else "unknown"
-        return made_by is not None and made_by != "glove"
-
-    def cut(self, text: str, *, segment: bool = True) -> list[str]:
-        """The words of a text by the rule that the corpus was read with; segment=False leaves Chinese words as they are typed."""
-        from thalweg.words.reading import words_of
-
-        language = "words" if self.language == "zh" and not segment else self.language
-        return words_of(text, language, lower=self.info.get("lower", True), digits=self.info.get("digits", True))
-
-    def vectors(self, output: str | None = None) -> npt.NDArray[np.float32]:
-        """The vectors read off the fit: "sum" u + k, "concat" [u, k], "word" u.   (n_words, dim), concat: (n_words, 2 dim)"""
-        return self.vectors_of(slice(None), output)
-
-    def vectors_of(self, places: Any, output: str | None = None) -> npt.NDArray[np.float32]:
-        """The output vectors of some rows.   (n, dim), concat: (n, 2 dim)"""
-        output = output or self.output or "sum"
-        if output not in OUTPUTS:
-            msg = f"output={output!r} is not known.{near_misses(output, OUTPUTS)}"
-            raise InputError(msg)
-        u, k = self.word[places], self.context[places]
-        if self.power != 0.5:
-            scale = np.where(self.spectrum > 0, np.maximum(self.spectrum, 1e-300) ** (self.power - 0.5), 0).astype(np.float32)
-            u, k = u * scale, k * scale
-        if output == "word" or self.shared:
-            return np.asarray(u)
-        return np.asarray(u + k if output == "sum" else np.concatenate([u, k], axis=1))
-
-    @functools.lru_cache(maxsize=3)  # noqa: B019 - dies with the object's last use in the cache of three
-    def unit(self, output: str | None = None) -> npt.NDArray[np.float32]:
-        """The vectors of an output, each of length 1; computed once.   (n_words, dim), concat: (n_words, 2 dim)"""
-        return normalized(self.vectors(output))
-
-    @functools.lru_cache(maxsize=3)  # noqa: B019
-    def norms(self, output: str | None = None) -> npt.NDArray[np.float32]:
-        """The length of every output vector: the importance of a word.   (n_words,)"""
-        step = 1 << 15
-        parts = [queries.norms_of(self.vectors_of(slice(k, k + step), output)) for k in range(0, len(self), step)]
-        return np.concatenate(parts)
-
-    @functools.cached_property
-    def relation_norms(self) -> npt.NDArray[np.float32]:
-        """sqrt((|u|^2 + |k|^2)/2), which makes a cosine of an estimated mutual information.   (n_words,)"""
-        lengths = queries.norms_of(self.word)
-        return lengths if self.shared else np.sqrt((lengths**2 + queries.norms_of(self.context) ** 2) / 2)
-
-    def rebalance(self, power: float) -> WordVectors:
-        """The same fit with its output's columns scaled by spectrum^(power - 1/2); inner products of PMI stay as they are."""
-        if not math.isfinite(power):
-            msg = f"power={power!r} is not a finite number"
-            raise InputError(msg)
-        return self._like(self.word, self.context, self.spectrum, power=float(power))
-
-    def truncate(self, dim: int) -> WordVectors:
-        """The leading columns, the best product of that rank (Eckart and Young 1936). InputError unless 1 <= dim <= self.dim."""
-        if not 1 <= dim <= self.dim:
-            msg = f"dim={dim!r} is not between 1 and {self.dim}"
-            raise InputError(msg)
-        return self._like(self.word[:, :dim], self.context[:, :dim], self.spectrum[:dim], power=self.power)
-
-    def _like(self, word: Any, context: Any, spectrum: Any, *, power: float) -> WordVectors:
-        like = WordVectors(
-            self.words, self.counts if self.has_counts else None, word, None if self.shared else context, spectrum,
-            energy_path=self.energy_path, info=self.info | {"dim": word.shape[1]}, name=self.name, output=self.output, power=power,
-        )  # fmt: skip
-        like.folder = self.folder
-        return like
-
-    @functools.lru_cache(maxsize=3)  # noqa: B019
-    def profiles(self, contexts: int) -> npt.NDArray[np.float32]:
-        """Vectors of length 1 whose cosine is the correlation of <u_i, k_c> and <u_j, k_c> over the n most frequent words c.
-
-        With M = sum_c (k_c - mean)(k_c - mean)^T = L L^T it is cos(L^T u_i, L^T u_j).   (n_words, dim)
-        """
-        n = self.among("contexts", contexts, least=3)  # two points always correlate
-        centred = self.context[:n].astype(np.float64)
-        centred -= centred.mean(axis=0)
-        values, vectors = np.linalg.eigh(centred.T @ centred)
-        factor = vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1], 0))  # M is singular for n <= dim: no Cholesky
-        return normalized(self.word @ factor.astype(np.float32))
 
     # questions. restrict: only among that many most frequent words; min_count, min_norm: only words that occur so often, whose
     # output vector is so long (directions of very short vectors are noise).
@@ -246,18 +90,25 @@ class WordVectors:
         min_count: int | None = None,
         min_norm: float | None = None,
         output: str | None = None,
+        guess: bool = False,
     ) -> Ranked:
         """The words that are used alike: [(word, score)], descending.
 
         By default the cosine of the output u + k: related to the same words, importance aside. With contexts=n the correlation
         of the two words' mutual information with each of the n most frequent words: a small n (500) asks for the same
-        grammatical role, a large one (10,000) for the same topic. Raises UnknownWordError.
+        grammatical role, a large one (10,000) for the same topic. guess: a word that is not known is asked about by its letters.
+        Raises UnknownWordError.
         """
-        place = self.place(word)
-        unit = self.unit(output) if contexts is None else self.profiles(contexts)
+        if guess and contexts is None and not queries.known(self, word):
+            asked, places, note = self.guess(word, output), [], f"{word} is not known: this is what its letters say"
+            unit = self.unit(output)
+        else:
+            places, note = [self.place(word)], ""
+            unit = self.unit(output) if contexts is None else self.profiles(contexts)
+            asked = unit[places[0]]
         n, keep = queries.allowed(self, restrict, min_count, min_norm, output)
         score = "cosine" if contexts is None else "correlation"
-        return queries.best(self, unit[:n] @ unit[place], [place], topn, keep, score=score)
+        return queries.best(self, unit[:n] @ asked, places, topn, keep, score=score, note=note)
 
     def analogy(
         self,
@@ -359,40 +210,9 @@ class WordVectors:
         """Lengths of vectors beside -ln P: of some words, or of the topn longest (ascending: shortest). Raises UnknownWordError."""
         return texts.importance(self, words, topn=topn, ascending=ascending, output=output)
 
-    def among(self, name: str, limit: int | None, least: int = 1) -> int:
-        """How many of the most frequent words a limit leaves."""
-        if limit is not None and limit < least:
-            msg = f"{name}={limit} leaves too few words; give {least} or more"
-            raise InputError(msg)
-        return len(self) if limit is None else min(limit, len(self))
-
     def best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
         """The topn largest scores, equal ones in the order of frequency."""
         return queries.best(self, scores, without, topn)
-
-    def place(self, word: object) -> int:
-        """The number of a word, spelled as the corpus was read. Raises UnknownWordError with near spellings."""
-        if isinstance(word, str) and word in self.index:
-            return self.index[word]
-        if not isinstance(word, str):
-            msg = f"a word is a string, not {type(word).__name__}"
-            raise InputError(msg)
-        lone = any("\ud800" <= ch <= "\udfff" for ch in word)
-        if lone or not word.strip():
-            hint = " It is not text in UTF-8: check the encoding of the terminal." if lone else " It is empty."
-            msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
-            raise UnknownWordError(msg)
-        pieces = self.cut(word, segment=False)
-        if len(pieces) == 1 and pieces[0] in self.index:
-            return self.index[pieces[0]]
-        near = spelling.near(
-            word if self.language == "whitespace" or not self.info.get("lower", True) else word.lower(), self.words
-        )
-        hint = f" Near spellings: {', '.join(near)}." if near else ""
-        if not near and self.language == "zh" and len(known := [w for w in self.cut(word) if w in self.index]) > 1:
-            hint = f" Its pieces are known: {' '.join(known)}."
-        msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
-        raise UnknownWordError(msg, near)
 
     def map(
         self,
@@ -471,41 +291,6 @@ class WordVectors:
         from thalweg.words import formats
 
         formats.write(self, path, format, output, overwrite=overwrite)
-
-    # gensim's habits
-
-    def to_gensim(self, output: str | None = None) -> Any:
-        """A `gensim.models.KeyedVectors` with the same words, vectors and counts. Raises MissingExtraError without gensim."""
-        from thalweg.words.formats import gensim
-
-        return gensim.to_gensim(self, output)
-
-    @classmethod
-    def from_gensim(cls, keyed: Any) -> WordVectors:
-        """The vectors of a KeyedVectors, or of a model that has one as `wv`. Raises InputError for anything else."""
-        from thalweg.words.formats import gensim
-
-        return cls(**gensim.from_gensim(keyed))
-
-    def most_similar(
-        self, positive: Any = None, negative: Any = None, topn: int = 10, restrict_vocab: int | None = None
-    ) -> list[tuple[str, float]]:
-        """The words nearest to the mean of unit vectors, those of `negative` with a minus, as gensim has it."""
-        from thalweg.words.formats import gensim
-
-        return gensim.most_similar(self, positive, negative, topn, restrict_vocab)
-
-    @property
-    def key_to_index(self) -> dict[str, int]:
-        return self.index
-
-    @property
-    def index_to_key(self) -> list[str]:
-        return self.words
-
-    def get_vector(self, word: str, norm: bool = False) -> npt.NDArray[np.float32]:
-        """The output vector of a word, with `norm` of length 1.   (dim,)"""
-        return np.asarray(self.unit()[self.place(word)]) if norm else self[word]
 
     # displays
 

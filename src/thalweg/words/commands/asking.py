@@ -22,10 +22,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _VERIFIED = 64 << 20  # bytes of files whose checksums a question waits for
 
 
-def opened(folder: Path, verb: str, json: bool, quiet: bool) -> tuple[Console, WordVectors]:
+def opened(folder: Path, verb: str, json: bool, quiet: bool, subwords: float | None = None) -> tuple[Console, WordVectors]:
     from thalweg.words.vectors import WordVectors
 
-    return Console(json=json, quiet=quiet, command=f"words {verb}"), WordVectors.load(folder, verify=_VERIFIED)
+    wv = WordVectors.load(folder, verify=_VERIFIED)
+    return Console(json=json, quiet=quiet, command=f"words {verb}"), wv if subwords is None else wv.with_subwords(subwords)
 
 
 def show_ranked(console: Console, ranked: Ranked) -> None:
@@ -44,6 +45,13 @@ output_option = options.option(
     type=options.Choice(["sum", "concat", "word"]),
     advanced=True,
     help="Vectors read off the fit: sum u + k, concat [u, k], word u.  [default: as fitted]",
+)
+subwords_option = options.option(
+    "--subwords",
+    type=options.Number(float, low=0),
+    metavar="W",
+    advanced=True,
+    help="How much letters count beside where a word was met, 0 not at all.  [default: as fitted, 1]",
 )
 
 
@@ -89,17 +97,19 @@ def related(vectors: Path, word: tuple[str, ...], negative: tuple[str, ...], jso
     type=options.Number(int, low=3),
     help="Compare their relation to the N most frequent words: 500 role, 10000 topic.",
 )
+@options.option("--guess", is_flag=True, help="Ask about a word that is not known by its letters.")
 @limits
 @output_option
+@subwords_option
 @options.json_option
 @options.quiet_option
-def similar(vectors: Path, word: str, json: bool, quiet: bool, **limits: Any) -> None:
+def similar(vectors: Path, word: str, json: bool, quiet: bool, subwords: float | None, **limits: Any) -> None:
     """Words that are used like a word.
 
     The score is the cosine of their vectors or, with --contexts N, the correlation of their mutual information with the N most
     frequent words.
     """
-    console, wv = opened(vectors, "similar", json, quiet)
+    console, wv = opened(vectors, "similar", json, quiet, subwords)
     show_ranked(console, wv.similar(word, **limits))
 
 
@@ -118,9 +128,10 @@ def similar(vectors: Path, word: str, json: bool, quiet: bool, **limits: Any) ->
 @options.option("--norms/--no-norms", advanced=True, default=False, help="Add full vectors, not unit vectors.")
 @limits
 @output_option
+@subwords_option
 @options.json_option
 @options.quiet_option
-def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool, **limits: Any) -> None:
+def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool, subwords: float | None, **limits: Any) -> None:
     """Solve a - b + c: which word is to c as a is to b?
 
     EXPRESSION is words joined by + and - with spaces between, or three words a b c.
@@ -132,7 +143,7 @@ def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool,
     parse(text)  # wrong use is seen before the first file is opened
     if limits["method"] == "mul" and limits["norms"]:
         raise UsageError("--norms goes with --method add: mul is made of cosines")
-    console, wv = opened(vectors, "analogy", json, quiet)
+    console, wv = opened(vectors, "analogy", json, quiet, subwords)
     show_ranked(console, wv.analogy(text, **limits))
 
 

@@ -12,7 +12,7 @@ from thalweg import options
 from thalweg.console import Console
 from thalweg.errors import UsageError
 from thalweg.files import check_output, size_text
-from thalweg.words.commands.asking import opened, vectors_argument
+from thalweg.words.commands.asking import opened, subwords_option, vectors_argument
 
 if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors
@@ -29,10 +29,13 @@ FORMATS = ["word2vec", "word2vec-bin", "glove", "npz", "safetensors"]  # as in t
 @options.option(
     "--output", type=options.Choice(["sum", "concat", "word"]), help="Which vectors: u + k, [u, k] or u.  [default: as fitted, sum]"
 )
+@subwords_option
 @options.overwrite_option(help="Replace a file of that name.")
 @options.json_option
 @options.quiet_option
-def export(vectors: Path, file: Path, to: str | None, output: str | None, overwrite: bool, json: bool, quiet: bool) -> None:
+def export(
+    vectors: Path, file: Path, to: str | None, output: str | None, subwords: float | None, overwrite: bool, json: bool, quiet: bool
+) -> None:
     """Write vectors for other programs.
 
     FILE is written whole or not at all. Its name says the format: .txt and .vec are word2vec's text, .bin its binary form, .npz and
@@ -44,7 +47,7 @@ def export(vectors: Path, file: Path, to: str | None, output: str | None, overwr
         msg = f"the name {str(file)!r} does not say a format: choose one with --to"
         raise UsageError(msg)
     formats.check_file(file, overwrite)
-    console, wv = opened(vectors, "export", json, quiet)
+    console, wv = opened(vectors, "export", json, quiet, subwords)
     console.note(f"writing {len(wv):,} words to {file}")
     kind = formats.write(wv, file, to, output, overwrite=overwrite)
     dim = wv.vectors_of([0], output).shape[1]

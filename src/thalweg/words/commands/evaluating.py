@@ -12,6 +12,7 @@ import click
 from thalweg import options
 from thalweg.console import Console
 from thalweg.errors import InputError
+from thalweg.words.commands.asking import subwords_option
 
 if TYPE_CHECKING:
     from thalweg.words.evaluation import Accuracy, AnalogyResult, AnalogySet, Evaluation, NormsResult, PairSet, PairsResult
@@ -43,6 +44,7 @@ T = TypeVar("T")
     type=options.Choice(["sum", "concat", "word"]),
     help="Which vectors are read off the fit.  [default: concat for analogies, sum for pairs]",
 )
+@subwords_option
 @options.option("--fit", is_flag=True, help="Also how close inner products are to the counted PMI (needs the counts of the fit).")
 @options.threads_option
 @options.json_option
@@ -55,6 +57,7 @@ def evaluate(
     restrict: int | None,
     method: str | None,
     output: str | None,
+    subwords: float | None,
     fit: bool,
     threads: int | None,
     json: bool,
@@ -71,7 +74,8 @@ def evaluate(
     console = Console(json=json, quiet=quiet, command="words evaluate")
     questions = [evaluation.read_analogies(path) for path in analogies]  # wrong files are seen before the vectors are read
     judgements = [evaluation.read_pairs(path) for path in pairs]
-    wv, other = _opened(vectors), None if against is None else _opened(against)
+    wv = _opened(vectors) if subwords is None else _opened(vectors).with_subwords(subwords)
+    other = None if against is None else _opened(against)
     checks: list[tuple[str, NormsResult]] = []
     if not (questions or judgements):
         questions = _built_in(wv, vectors)
@@ -161,13 +165,14 @@ def _show(console: Console, columns: list[tuple[str, Evaluation]], checks: list[
         _show_norms(console, checks)
     if fit is not None:
         console.print("")
+        fits = [fit] if fit.held_out is None else [fit, fit.held_out]
         rows = [
-            ("counted pairs", fit.n_pairs),
-            ("weighted R²", _number(fit.r2)),
-            ("mean error, nats", fit.mean_error),
-            ("rms error, nats", fit.rms_error),
+            ("counted pairs", *(each.n_pairs for each in fits)),
+            ("weighted R²", *(_number(each.r2) for each in fits)),
+            ("mean error, nats", *(_number(each.mean_error) for each in fits)),
+            ("rms error, nats", *(_number(each.rms_error) for each in fits)),
         ]
-        console.table(["fit of the inner products", "value"], rows)
+        console.table(["fit of the inner products", *(["value"] if len(fits) == 1 else ["seen", "held out"])], rows)
 
 
 def _show_analogies(console: Console, columns: list[tuple[str, list[AnalogyResult]]]) -> None:

@@ -38,6 +38,16 @@ reading_options = (
     X("--lower/--no-lower", default=True, advanced=True, help="Spell words in lower case."),
     X("--digits/--no-digits", default=True, advanced=True, help="Numbers are parts of words."),
     X("--max-words", type=N(int, low=2), advanced=True, help="Keep only the N most frequent words."),
+    X("--rare", type=options.Choice(["close", "gap"]), default="close", advanced=True,
+      help="Windows close up over words that are left out, or these keep their places."),
+    X("--phrases", type=N(float, low=-1, below=1), advanced=True,
+      help="Join pairs of words whose normalised PMI is over X, such as 0.5: new_york."),
+    X("--glob", metavar="PATTERN", advanced=True, help="Which files of a folder are read, such as '*.csv'."),
+    X("--json-key", metavar="KEY", default="text", advanced=True, help="What is the text in the lines of a .jsonl file."),
+    X("--split-latin/--no-split-latin", default=False, advanced=True,
+      help="Chinese: cut digits and Latin letters into single characters."),
+    X("--user-dict", type=options.ExistingPath(), metavar="FILE", advanced=True, help="Chinese: words for the dictionary."),
+    X("--convert", type=options.Choice(["t2s"]), advanced=True, help="Chinese: traditional to simplified (needs opencc)."),
     X("--distance", type=DISTANCES, default="harmonic", advanced=True, help="Weight of a pair."),
 )  # fmt: skip
 solving_options = (
@@ -49,6 +59,8 @@ solving_options = (
     X("--output", type=options.Choice(["sum", "concat", "word"]), advanced=True,
       help="What is read off the fit.  [default: sum; analogies: concat]"),
     X("--power", type=N(float), default=0.5, advanced=True, help="Power of the spectrum in what is read off."),
+    X("--subwords", type=N(float, low=0), default=1.0, metavar="W", advanced=True,
+      help="How much letters count where directions are compared; 0: not learnt."),
     X("--x-max", type=N(float, above=0), default=100.0, advanced=True, help="Count of full weight."),
     X("--alpha", type=N(float, low=0), default=0.75, advanced=True, help="Power of the weight."),
     X("--truncate/--no-truncate", default=True, advanced=True, help="Cut weights at 1."),
@@ -63,6 +75,8 @@ solving_options = (
     X("--power-steps", type=N(int, low=0), default=4, advanced=True, help="Steps of the closed-form start."),
     X("--cg", type=N(int, low=1), default=2, advanced=True, help="Conjugate-gradient steps a row and sweep."),
     X("--tol", type=N(float, low=0), default=1e-3, advanced=True, help="Relative change of the energy at which als stops."),
+    X("--holdout", type=N(float, low=0, below=1), default=0.0, advanced=True,
+      help="Share of the pairs that the solver does not see, and that the fit is then measured on."),
     X("--lr", type=N(float, above=0), default=0.1, advanced=True, help="Step of adagrad."),
     options.seed_option,
 )  # fmt: skip
@@ -132,11 +146,11 @@ def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: di
         return
     from thalweg.threads import resolve
     from thalweg.words import plan
+    from thalweg.words.rules import NAMES
     from thalweg.words.settings import Settings
 
-    names = ("window", "min_count", "language", "lower", "digits", "unit", "encoding", "max_words", "memory")
     chosen = Settings(dim=settings.get("dim", 128), epochs=settings.get("epochs"))
-    reads = {name: settings[name] for name in names}
+    reads = {name: settings[name] for name in (*NAMES, "window", "memory")}
     found = plan.estimate(paths, settings=chosen, threads=resolve(settings["threads"]), **reads)
     plan.check_disk(found, out)
     if found.total_seconds > 5:
@@ -175,34 +189,50 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
 @options.command(
     "count", examples=["thalweg words count docs: --out counts", "thalweg words count notes/ --out both --merge counts"]
 )
-@click.argument("corpus", nargs=-1, required=True)
+@click.argument("corpus", nargs=-1)
 @options.out_option(required=True)
 @taking(reading_options)
 @X("--merge", type=options.ExistingPath(), metavar="DIR", help="Add the counts in DIR to those of CORPUS.")
+@X(
+    "--from-glove",
+    type=options.ExistingPath(),
+    metavar="FILE",
+    advanced=True,
+    help="In place of CORPUS: what GloVe's cooccur wrote, with this --window and --distance.",
+)
+@X("--vocab", type=options.ExistingPath(), metavar="FILE", advanced=True, help="What its vocab_count wrote.")
 @taking(common_options)
 def count(
-    corpus: tuple[str, ...], out: Path, merge: Path | None, overwrite: bool, json: bool, quiet: bool, **settings: Any
-) -> None:
+    corpus: tuple[str, ...], out: Path, merge: Path | None, from_glove: Path | None, vocab: Path | None, overwrite: bool,
+    json: bool, quiet: bool, **settings: Any,
+) -> None:  # fmt: skip
     """Count which words stand near each other: the first half of fit.
 
     CORPUS is as for fit. The result does not depend on --memory or --threads.
     """
     _check_names(corpus)
+    given = _given(settings)
+    _check_glove(corpus, from_glove, vocab, given)
     if not settings["resume"]:
         check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words count")
     with _kept(console, out), console.progress() as progress:
-        console.note(f"reading {' '.join(corpus)}")
+        console.note(f"reading {' '.join(corpus) or from_glove}")
         _announce(console, corpus, out, settings)
         from thalweg.words import counting
         from thalweg.words.counts import CooccurrenceCounts
 
-        paths = [Path(name) for name in corpus]
         older = None if merge is None else CooccurrenceCounts.open(merge)
-        counts = counting.count(paths, out=out, merge=older, overwrite=overwrite, progress=progress, **_given(settings))
+        if from_glove is not None and vocab is not None:
+            counts = CooccurrenceCounts.from_glove(from_glove, vocab, window=settings["window"], distance=settings["distance"])
+            counts = counts if older is None else counts.merge(older)
+            counts.save(out, overwrite=overwrite)
+        else:
+            paths = [Path(name) for name in corpus]
+            counts = counting.count(paths, out=out, merge=older, overwrite=overwrite, progress=progress, **given)
     value = {
         "out": out, "n_words": len(counts.words), "tokens_kept": counts.total_tokens, "stored_pairs": counts.n_stored,
-        **{name: counts.info.get(name) for name in ("tokens_read", "language", "bad_bytes", "skipped")},
+        **{name: counts.info.get(name) for name in ("tokens_read", "language", "bad_bytes", "bad_lines", "skipped")},
     }  # fmt: skip
     rows = [
         ("vocabulary", f"{len(counts.words):,} words"),
@@ -251,6 +281,17 @@ def _check_names(corpus: tuple[str, ...]) -> None:
         raise UsageError("the name of a text is empty")
 
 
+def _check_glove(corpus: tuple[str, ...], from_glove: Path | None, vocab: Path | None, given: dict[str, Any]) -> None:
+    """A corpus, or both files of GloVe's with no more than tells how they were counted."""
+    if (from_glove is None) != (vocab is None):
+        raise UsageError("--from-glove and --vocab go together: the records, and the words that they number")
+    if bool(corpus) == (from_glove is not None):
+        raise UsageError("name a corpus or, with --from-glove, none")
+    other = next((name for name in given if name not in ("window", "distance", "threads")), None)
+    if from_glove is not None and other is not None:
+        raise UsageError(f"--{other.replace('_', '-')} is for texts: it does not go with --from-glove")
+
+
 def _start_of(start: str | None) -> dict[str, Any]:
     """The keyword `start` of the library: a word, or vectors."""
     if start is None or start in ("svd", "noise"):
@@ -284,9 +325,10 @@ def _show_fit(console: Console, vectors: WordVectors, out: Path, dim: int) -> No
 
 
 def _summary(vectors: WordVectors, out: Path) -> dict[str, Any]:
-    names = ("tokens_read", "tokens_kept", "stored_pairs", "language", "bad_bytes", "skipped", "seconds")
+    names = ("tokens_read", "tokens_kept", "stored_pairs", "language", "bad_bytes", "bad_lines", "skipped", "seconds")
     facts = {name: vectors.info.get(name) for name in names}
-    return {"out": out, "n_words": len(vectors), "dim": vectors.dim, **facts, "energy_path": vectors.energy_path}
+    fit = {"fit": vectors.info["fit"]} if "fit" in vectors.info else {}
+    return {"out": out, "n_words": len(vectors), "dim": vectors.dim, **facts, "energy_path": vectors.energy_path, **fit}
 
 
 def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]]:
@@ -300,6 +342,9 @@ def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]
     rows.append(("pairs", f"{info['stored_pairs']:,} that met within {info['window']} tokens"))
     if path:
         rows.append(("energy", f"{_energy(path[0])} at the start, {_energy(path[-1])} after {len(path) - 1} sweeps"))
+    if (fit := info.get("fit")) is not None:
+        held = fit["held_out"]
+        rows.append(("fit", f"R² {fit['r2']:.3f} on the pairs seen, {held['r2']:.3f} on {held['n_pairs'] // 2:,} held out"))
     seconds = ", ".join(f"{name} {duration(value)}" for name, value in info.get("seconds", {}).items())
     rows.append(("time", elapsed + (f" (of these {seconds})" if seconds else "")))
     return [*rows, ("vectors", f"{out}, {vectors.dim} dimensions")]
@@ -311,13 +356,16 @@ def _energy(value: float) -> str:
 
 def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) -> list[str]:
     """What the person should know about how the corpus was read. lowered: dim as asked for, dim, words."""
-    skipped, bad, dropped = info.get("skipped", []), info.get("bad_bytes", 0), info.get("dropped_words", 0)
+    skipped = info.get("skipped", [])
+    bad, lines, dropped = (info.get(name, 0) for name in ("bad_bytes", "bad_lines", "dropped_words"))
     notes = [f"left out {path}: {reason}" for path, reason in skipped[:5]]
     if len(skipped) > 5:
         notes.append(f"left out {len(skipped) - 5} more files")
     if bad:
         what = "1 byte is not valid in the text's encoding and was" if bad == 1 else f"{bad:,} bytes are not valid and were"
         notes.append(f"{what} read as spaces")
+    if lines:
+        notes.append(f"{lines:,} line{'s are' if lines > 1 else ' is'} not JSON and {'were' if lines > 1 else 'was'} left out")
     if dropped:
         notes.append(f"{dropped:,} words longer than 1000 bytes were left out")
     if lowered is not None:

@@ -1,0 +1,103 @@
+"""How text is read: which files, what of them, where words and units end, and which words are kept.
+
+One set of constants for `read`, `count`, `fit` and their commands; all of it stands in the manifest of the counts, and an
+interrupted run is resumed only with the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from thalweg.errors import InputError, near_misses, whole_number
+from thalweg.files import storage_errors
+from thalweg.words.corpus import check_encoding
+from thalweg.words.tokens import UNITS
+
+LANGUAGES = ("auto", "words", "zh", "whitespace")
+CONVERSIONS = ("t2s",)
+RARE = ("close", "gap")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How text is read.
+
+    Files: glob, which files of a folder are read (a pattern for names or, with a slash in it, for paths within the folder; None:
+    *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file.
+    Words: language "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
+    (already cut); lower, spell in lower case; digits, numbers are parts of words, or separate them. unit: "line", "paragraph" or
+    "file", which no window crosses.
+    Chinese only: split_latin, cut digits and Latin letters into single characters; user_dict, a file of words for the dictionary,
+    "word", "word frequency" or "word frequency tag" a line; convert "t2s", traditional to simplified characters (needs opencc).
+    Vocabulary: min_count, leave out rarer words; max_words, keep the most frequent ones only; rare "close", windows close up over
+    words that are left out, or "gap", these keep their places. phrases: join pairs of words whose normalised mutual information is
+    over this threshold, such as 0.5 ("new_york").
+
+    Raises InputError for a value out of range or a combination that makes no sense.
+    """
+
+    language: str = "auto"
+    lower: bool = True
+    digits: bool = True
+    unit: str = "line"
+    encoding: str = "utf-8"
+    glob: str | None = None
+    json_key: str = "text"
+    split_latin: bool = False
+    user_dict: str | Path | None = None
+    convert: str | None = None
+    min_count: int = 5
+    max_words: int | None = None
+    rare: str = "close"
+    phrases: float | None = None
+
+    def __post_init__(self) -> None:
+        allowed = {"language": LANGUAGES, "unit": UNITS, "rare": RARE} | ({"convert": CONVERSIONS} if self.convert else {})
+        for name, choices in allowed.items():
+            if getattr(self, name) not in choices:
+                msg = f"{name}={getattr(self, name)!r} is not known.{near_misses(str(getattr(self, name)), choices)}"
+                raise InputError(msg)
+        for name, least in (("min_count", 1), ("max_words", 2)):
+            if getattr(self, name) is not None or name == "min_count":
+                object.__setattr__(self, name, whole_number(name, getattr(self, name), least=least))
+        object.__setattr__(self, "encoding", check_encoding(self.encoding))
+        if self.user_dict is not None:
+            object.__setattr__(self, "user_dict", str(self.user_dict))
+        if self.glob == "":
+            msg = "glob='' matches no file; an example is '*.csv'"
+            raise InputError(msg)
+        if self.phrases is not None and not (isinstance(self.phrases, (int, float)) and -1 <= self.phrases < 1):
+            msg = f"phrases={self.phrases!r} is not a number from -1, below 1; an example is 0.5"
+            raise InputError(msg)
+        for name in ("split_latin", "user_dict", "convert"):
+            if getattr(self, name) and self.language in ("words", "whitespace"):
+                msg = f"{name}={getattr(self, name)!r} is for Chinese, not for language={self.language!r}"
+                raise InputError(msg)
+
+    def with_(self, **options: Any) -> Rules:
+        """These rules with some changed. Raises TypeError for a name that is not among them."""
+        for name in options:
+            if name not in NAMES:
+                msg = f"there is no option {name!r}.{near_misses(name, NAMES)}"
+                raise TypeError(msg)
+        return replace(self, **options)
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest says of them, beside the report of what was read."""
+        return {name: value for name, value in asdict(self).items() if name != "language"}
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the result, for the fingerprint of a run: of the user's dictionary its content."""
+        if self.user_dict is None:
+            return asdict(self)
+        with storage_errors(Path(self.user_dict), "reading"):
+            return asdict(self) | {"user_dict": hashlib.sha256(Path(self.user_dict).read_bytes()).hexdigest()}
+
+
+NAMES = tuple(field.name for field in fields(Rules))
+
+
+__all__ = ["CONVERSIONS", "LANGUAGES", "NAMES", "RARE", "Rules"]
