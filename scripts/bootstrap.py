@@ -24,11 +24,11 @@ PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 UV = PYTHON.with_name("uv")
 CONSTRAINTS = ROOT / "constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-PROFILES = {  # profile -> dependency groups on top of the package with its torch extra
-    "setup": [],
-    "test": ["test", "lint"],
-    "docs": ["docs"],
-    "bench": ["bench"],
+PROFILES = {  # profile -> the package's extra, and dependency groups on top of it
+    "setup": ("torch", []),
+    "test": ("all", ["test", "lint"]),
+    "docs": ("torch", ["docs"]),
+    "bench": ("all", ["bench"]),
 }
 
 
@@ -93,10 +93,10 @@ def install_torch() -> None:
     sys.exit("setup: pip could not install torch; see the lines above")
 
 
-def install(groups: list[str]) -> None:
-    """The package itself (editable) with its extras, and the dependency groups: by uv, else by pip."""
+def install(extra: str, groups: list[str]) -> None:
+    """The package itself (editable) with an extra, and the dependency groups: by uv, else by pip."""
     # An index that only pip is told of (PIP_INDEX_URL) is unknown to uv: then uv fails or lacks packages, and pip takes over.
-    wanted = ["-c", CONSTRAINTS, "-e", ".[torch]", *requirements(groups)]
+    wanted = ["-c", CONSTRAINTS, "-e", f".[{extra}]", *requirements(groups)]
     if not UV.exists():
         say("fetching uv")
         if not run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv", quiet=True):
@@ -134,7 +134,7 @@ def main() -> None:
         if not run(sys.executable, "-m", "venv", "--clear", VENV):
             sys.exit("setup: python3 -m venv failed (on Debian and Ubuntu: apt-get install python3-venv)")
     install_torch()
-    install(PROFILES[profile])
+    install(*PROFILES[profile])
     for old in VENV.glob(f".ready-{profile}-*"):
         old.unlink()
     ready.touch()

@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # Keras' own default needs TensorFlow
+
 # A slow machine fails no test: neither a deadline nor the check of how long examples take to make.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", PATIENT, max_examples=50, derandomize=True)

@@ -6,17 +6,22 @@
 Every kernel is compiled serial and `nogil` at its first call and run from the shared pool of `thalweg.threads`; never
 `parallel=True`, which changes torch's thread count and kills forked workers. Kernels may call kernels of the same module.
 Compiled code is cached beside the source or in the user's cache directory; where neither can be written, in memory.
+`generated` compiles functions whose source is made at run time; their text is kept in THALWEG_CACHE (default: the user's cache).
 `THALWEG_JIT=0` runs the same code as Python (tests, coverage); so does a machine without numba, with one warning.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import pickle
+import sys
+import tempfile
 import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from thalweg.simd import Primitive
@@ -99,3 +104,48 @@ def _njit(function: Callable[P, R], cache: bool, fastmath: bool) -> Callable[P, 
         if not cache or "locator" not in str(error):
             raise
         return cast("Callable[P, R]", numba.njit(cache=False, **options)(function))
+
+
+def generated(text: str, signatures: dict[str, str]) -> dict[str, Callable[..., Any]]:
+    """Compile functions of a module's text, each for one signature: {"step": "void(int64[::1], int64)"}.
+
+    The text is kept in a file named by its hash, because numba finds its machine code by file: the next process loads it in
+    milliseconds. Where no file can be written, it is compiled in memory. Only for `enabled()` machines.
+    """
+    path = _kept(text)
+    try:
+        return _compiled_text(text, path, signatures)
+    except (*_CACHE_ERRORS, RuntimeError):  # the cache is full, damaged, or numba finds no place for its own
+        if path is None:
+            raise
+        return _compiled_text(text, None, signatures)
+
+
+def _compiled_text(text: str, path: Path | None, signatures: dict[str, str]) -> dict[str, Callable[..., Any]]:
+    import numba
+
+    module = types.ModuleType(f"_thalweg_{path.stem}" if path else "_thalweg_generated")
+    if path is not None:
+        sys.modules[module.__name__] = module  # where numba's cache looks for the globals of what it has loaded
+    exec(compile(text, str(path or "<generated>"), "exec"), vars(module))
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "cache": path is not None}
+    return {name: numba.njit(signature, **options)(vars(module)[name]) for name, signature in signatures.items()}
+
+
+def _kept(text: str) -> Path | None:
+    """The file that holds the text, written if it is not there; None where that cannot be."""
+    import llvmlite
+    import numba
+
+    key = hashlib.sha256("\n".join((text, numba.__version__, llvmlite.__version__)).encode()).hexdigest()[:24]
+    home = os.environ.get("THALWEG_CACHE") or os.path.join(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "thalweg")  # noqa: PTH118
+    path = Path(home).expanduser() / "kernels" / f"k{key}.py"
+    try:
+        if not path.exists():  # its name is the hash of its content; two processes at once rename the same over the same
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", encoding="utf-8", delete=False) as scratch:
+                scratch.write(text)
+            Path(scratch.name).replace(path)
+    except (OSError, RuntimeError):  # RuntimeError: there is no home directory
+        return None
+    return path

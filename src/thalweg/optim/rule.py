@@ -12,7 +12,9 @@
             return p - self.lr * g / (v**0.5 + self.eps), s(v=v)
 
 p are the parameters, g is the gradient of the loss there, s.v a slot, t = 1, 2, ... the number of this step.
-`step` is written for one element: it never asks for a shape, and changes nothing in place.
+`step` is written for one element: it never asks for a shape, and changes nothing in place. Functions come from
+`thalweg.optim.ops`. The same `step` runs on NumPy arrays, and once on symbols: `rule.program()` is what it then wrote down,
+from which every fast form is made.
 """
 
 from __future__ import annotations
@@ -20,14 +22,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
 from numbers import Real
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 
 from thalweg.errors import RuleError, near_misses
 
-Value: TypeAlias = Any  # a float or an array: whatever has + - * / ** and comparisons
+if TYPE_CHECKING:
+    from thalweg.optim.program import Program
+
+Value: TypeAlias = Any  # a float, an array or a symbol: whatever has + - * / ** and comparisons
+Forms: TypeAlias = Mapping[str, Mapping[str, float | bool | str]]  # library -> the fields that make its form of a rule
 
 
 def rate(default: float) -> float:
@@ -35,14 +41,17 @@ def rate(default: float) -> float:
     return cast(float, _declare("rate", default))
 
 
-def decay(default: float) -> float:
-    """Declare a factor by which a slot is kept from step to step: a number in [0, 1)."""
-    return cast(float, _declare("decay", default))
+def decay(default: float, *, off_at: float | None = None) -> float:
+    """Declare a factor by which a slot is kept from step to step: a number in [0, 1).
+
+    With `off_at=0` the terms that it multiplies vanish from the program where it is 0, and the slots that only they need.
+    """
+    return cast(float, _declare("decay", default, off_at=off_at))
 
 
-def const(default: float) -> float:
-    """Declare any other number: finite and at least 0."""
-    return cast(float, _declare("const", default))
+def const(default: float, *, off_at: float | None = None) -> float:
+    """Declare any other number: finite and at least 0. `off_at` as for `decay`."""
+    return cast(float, _declare("const", default, off_at=off_at))
 
 
 def flag(default: bool) -> bool:
@@ -55,19 +64,27 @@ def choice(default: str, *others: str) -> str:
     return cast(str, _declare("choice", default, (default, *others)))
 
 
-def _declare(kind: str, default: object, options: tuple[str, ...] = ()) -> object:
-    return field(default=default, metadata={"kind": kind, "options": options})
+def _declare(kind: str, default: object, options: tuple[str, ...] = (), off_at: float | None = None) -> object:
+    return field(default=default, metadata={"kind": kind, "options": options, "off_at": off_at})
 
 
 class Slots:
-    """The state that a rule keeps for each element: slot names and their values before the first step, as in Slots(m=0)."""
+    """The state that a rule keeps: slot names and their values before the first step, as in Slots(m=0).
 
-    def __init__(self, **initial: float) -> None:
+    A value is a number, or the name of the hyper-parameter that holds it, as in Slots(size="lr").
+    """
+
+    def __init__(self, **initial: float | str) -> None:
         for name, value in initial.items():
-            if _number(value) is None:
+            if _number(value) is None and not isinstance(value, str):
                 msg = f"slot {name}={value!r} must start from a finite number"
                 raise RuleError(msg)
-        self.initial: Mapping[str, float] = MappingProxyType({name: float(value) for name, value in initial.items()})
+        kept = {name: value if isinstance(value, str) else float(value) for name, value in initial.items()}
+        self.initial: Mapping[str, float | str] = MappingProxyType(kept)
+
+    def of(self, rule: Rule) -> dict[str, float]:
+        """The values before the first step of that rule."""
+        return {name: getattr(rule, value) if isinstance(value, str) else value for name, value in self.initial.items()}
 
     def __repr__(self) -> str:
         return f"Slots({', '.join(f'{name}={value!r}' for name, value in self.initial.items())})"
@@ -102,10 +119,19 @@ class Rule(ABC):
     """One optimiser: a frozen dataclass whose fields are declared with rate, decay, const, flag or choice, and a `step`.
 
     Two rules are equal if they are of one class and have equal fields; `repr` evaluates back. Constructing one raises RuleError
-    for a value that its kind does not allow.
+    for a value that its kind does not allow. `slots` are kept for every element, `scalars` once for a tensor (in float64).
+
+    Every rule has weight decay `wd`, 0 unless it says otherwise, which its step applies with `p, g = self.decayed(p, g)`:
+    "coupled" adds wd p to the gradient (the gradient of wd/2 p^2), "decoupled" shrinks p by lr wd before the step.
     """
 
+    _: KW_ONLY
+    wd: float = const(0.0, off_at=0)
+    decay: str = choice("coupled", "decoupled")
+
     slots: ClassVar[Slots] = Slots()
+    scalars: ClassVar[Slots] = Slots()
+    conventions: ClassVar[Forms] = MappingProxyType({})
 
     @abstractmethod
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
@@ -113,25 +139,57 @@ class Rule(ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        slots: object = cls.slots
-        if not isinstance(slots, Slots):
-            msg = f"{cls.__name__}.slots is {slots!r}; write it as slots = Slots(m=0)"
-            raise RuleError(msg)
+        for name in ("slots", "scalars"):
+            given: object = getattr(cls, name)
+            if not isinstance(given, Slots):
+                msg = f"{cls.__name__}.{name} is {given!r}; write it as {name} = Slots(m=0)"
+                raise RuleError(msg)
+        if cls.__repr__ is Rule.__repr__:
+            cls.__repr__ = Rule.__repr__  # type: ignore[method-assign]  # one of its own, so that @dataclass does not write another
+
+    def __repr__(self) -> str:
+        """Numbers in their order; the keyword-only fields (decay, flags, conventions) where they differ from their defaults."""
+        shown = [each for each in fields(self) if not each.kw_only]
+        shown += [each for each in fields(self) if each.kw_only and getattr(self, each.name) != each.default]
+        return f"{type(self).__name__}({', '.join(f'{each.name}={getattr(self, each.name)!r}' for each in shown)})"
 
     def __post_init__(self) -> None:
         for each in fields(self):
             object.__setattr__(self, each.name, _checked(type(self).__name__, each, getattr(self, each.name)))
 
+    @classmethod
+    def like(cls, library: str, **given: object) -> Self:
+        """The rule with the form and the defaults of a library, "torch", "optax" or "keras": Adam.like("keras", lr=0.01)."""
+        if library not in ("torch", "optax", "keras"):
+            msg = f"{cls.__name__}.like({library!r}): it is torch, optax or keras"
+            raise RuleError(msg)
+        return cls().replace(**{**cls.conventions.get(library, {}), **given})
+
+    def decayed(self, p: Value, g: Value) -> tuple[Value, Value]:
+        """P and g under weight decay, which comes before everything else in a step."""
+        if self.decay == "coupled":
+            return p, g + self.wd * p
+        return p * (1 - getattr(self, "lr", 1) * self.wd), g
+
     def init(self, p: Value) -> State:
         """The slots before the first step, float64 arrays of the shape of p."""
         import numpy as np
 
-        return State({name: np.full(np.shape(p), value) for name, value in self.slots.initial.items()})
+        return State({name: np.full(np.shape(p), value) for name, value in self.slots.of(self).items()} | self.scalars.of(self))
+
+    def program(self, **variant: bool) -> Program:
+        """What one step does, as straight-line code: `print(rule.program())`. Rules that differ in numbers only share it.
+
+        `maximize=True` climbs instead; `scaled=True` divides the gradient by a run-time number `grad_scale` first.
+        """
+        from thalweg.optim.trace import program
+
+        return program(self, **variant)
 
     def replace(self, **changes: object) -> Self:
         """The same rule with other hyper-parameters: rule.replace(lr=0.01). Raises RuleError for an unknown one."""
         _check_names(type(self), changes)
-        return replace(self, **changes)
+        return replace(self, **cast(Any, changes))
 
     def to_config(self) -> dict[str, float | bool | str]:
         """Everything that makes this rule, for JSON: its class's name under "rule", then its fields."""
@@ -185,6 +243,8 @@ def _checked(rule: str, declared: Field[Any], value: object) -> float | bool | s
 
 def _number(value: object) -> float | None:
     """A finite real number as a float (NumPy's scalars too), None for anything else."""
+    if type(value) is float:  # nearly always, and a step reads the numbers of all its groups
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:

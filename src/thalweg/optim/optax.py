@@ -1,0 +1,173 @@
+"""A rule as an optax `GradientTransformation`.
+
+    import optax
+    from thalweg.optim import Lion, optax as rules
+
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), rules.transform(Lion(), lr=optax.cosine_decay_schedule(1e-3, 1000)))
+
+It runs the rule's program with `jax.numpy`, so it works under `jit`, `vmap` and `lax.scan`. Numbers of the rule can be given as
+schedules (called with the number of steps done, as optax does) or as traced values, which is what `optax.inject_hyperparams` needs:
+
+    optax.inject_hyperparams(lambda lr: rules.transform(Lion(), lr=lr))(lr=1e-3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from thalweg.errors import RuleError, near_misses
+from thalweg.optim.backends.reference import Functions, evaluate
+from thalweg.optim.program import Program
+from thalweg.optim.rule import Rule
+from thalweg.optim.symbols import ELEMENT
+
+JAX: Functions = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": jnp.divide,
+    "pow": jnp.power,
+    "neg": jnp.negative,
+    "abs": jnp.abs,
+    "sqrt": jnp.sqrt,
+    "exp": jnp.exp,
+    "log": jnp.log,
+    "sign": jnp.sign,
+    "minimum": jnp.minimum,
+    "maximum": jnp.maximum,
+    "lerp": lambda a, b, weight: a + weight * (b - a),
+    "where": jnp.where,
+    "lt": jnp.less,
+    "le": jnp.less_equal,
+    "gt": jnp.greater,
+    "ge": jnp.greater_equal,
+    "eq": jnp.equal,
+    "ne": jnp.not_equal,
+    "sum": jnp.sum,
+    "dot": lambda x, y: jnp.sum(x * y),
+}
+
+
+class RuleState(NamedTuple):
+    """The state of a transformation: how many steps were done, a tree like the parameters for each slot, one of numbers for each
+    scalar.
+    """
+
+    count: jax.Array
+    slots: dict[str, Any]
+    scalars: dict[str, Any]
+
+
+def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraArgs:
+    """The rule as an optax transformation whose updates are added to the parameters.
+
+    numbers: hyper-parameters that replace those of the rule: numbers, traced scalars, or functions of the number of steps done.
+    Parameters in 16 bits are moved in 32, their slots kept in 32. `update` needs `params`.
+    Raises RuleError for a number that the rule does not have, or that is off in it (weight decay 0).
+    """
+    program = rule.program()
+    names = [name.removeprefix("self.") for name in program.inputs if name.startswith("self.")]
+    for name in numbers:
+        if name in names:
+            continue
+        if hasattr(rule, name):
+            msg = f"{name}={getattr(rule, name)!r} decides what {rule!r} does and cannot change on the way: set it in the rule"
+        else:
+            msg = f"{type(rule).__name__} has no number {name!r}.{near_misses(name, names)}"
+        raise RuleError(msg)
+    fixed = {name: numbers.get(name, getattr(rule, name)) for name in names}
+    step = _step(program)
+
+    def init(params: Any) -> RuleState:
+        initial, scalars = rule.slots.of(rule), rule.scalars.of(rule)
+        initial |= {
+            slot: fixed[field] for slot, field in rule.slots.initial.items() if field in fixed
+        }  # one that starts from a number
+        started = {name: value(0) if callable(value) else value for name, value in initial.items()}
+        slots = {name: jax.tree.map(lambda p, v=started[name]: jnp.full_like(_wide(p), v), params) for name in program.slots}
+        return RuleState(
+            jnp.zeros([], jnp.int32),
+            slots,
+            {name: jax.tree.map(lambda _, v=scalars[name]: jnp.asarray(v, float), params) for name in program.scalars},
+        )
+
+    def update(updates: Any, state: RuleState, params: Any = None, **_: Any) -> tuple[Any, RuleState]:
+        if params is None:
+            msg = f"{type(rule).__name__} moves the parameters: call update(grads, state, params)"
+            raise RuleError(msg)
+        shared = {f"self.{name}": value(state.count) if callable(value) else value for name, value in fixed.items()}
+        shared["t"] = state.count + 1
+        kept = {f"s.{name}": tree for name, tree in {**state.slots, **state.scalars}.items()}
+        grads, structure = cast("tuple[list[Any], Any]", jax.tree.flatten(updates))
+        leaves = {name: structure.flatten_up_to(tree) for name, tree in kept.items()}
+        moved = [
+            step(p, g, {**shared, **{name: leaves[name][k] for name in leaves}})
+            for k, (p, g) in enumerate(zip(structure.flatten_up_to(params), grads, strict=True))
+        ]
+
+        def tree(name: str) -> Any:
+            return structure.unflatten([new[name] for new in moved])
+
+        slots, scalars = ({name: tree(f"s.{name}") for name in group} for group in (state.slots, state.scalars))
+        return tree("move"), RuleState(optax.safe_increment(state.count), slots, scalars)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _wide(x: Any) -> Any:
+    """The value in 32 bits where it has 16."""
+    return jnp.asarray(x).astype(jnp.promote_types(jnp.asarray(x).dtype, jnp.float32))
+
+
+def _step(program: Program) -> Callable[[Any, Any, Mapping[str, Any]], dict[str, Any]]:
+    """One tensor's step: what is added to it, and its new slots and scalars."""
+
+    def step(p: Any, g: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = {**given, "p": _wide(p), "g": _wide(g), "size": jnp.size(p)}
+        values = {place: inputs[name] for name, place in program.inputs.items()}
+        evaluate(program, range(len(program.nodes)), values, JAX)
+        dtype = values[program.inputs["p"]].dtype
+        new = {f"s.{name}": _value(program, place, values) for name, place in {**program.slots, **program.scalars}.items()}
+        kept = {name: jnp.asarray(value, given[name].dtype) for name, value in new.items()}
+        return {"move": jnp.asarray(_move(program, program.p, values), dtype).astype(jnp.asarray(p).dtype), **kept}
+
+    return step
+
+
+def _value(program: Program, place: int, values: Mapping[int, Any]) -> Any:
+    node = program.nodes[place]
+    return node.value if node.op == "const" else values[place]
+
+
+def _move(program: Program, place: int, values: Mapping[int, Any]) -> Any:
+    """The node's value minus p, without the difference of two large numbers: p - x gives -x, p k gives p (k - 1)."""
+    node = program.nodes[place]
+    match node.op, node.args:
+        case "input", _ if node.value == "p":
+            return jnp.zeros_like(values[place])
+        case "sub", (a, b) if _contains_p(program, a):
+            return _move(program, a, values) - _value(program, b, values)
+        case "add", (a, b) if _contains_p(program, a):
+            return _move(program, a, values) + _value(program, b, values)
+        case "mul", (a, b) if program.inputs["p"] in (a, b) and program.nodes[a].level != program.nodes[b].level:
+            factor = b if a == program.inputs["p"] else a
+            return values[program.inputs["p"]] * (_value(program, factor, values) - 1)
+    return _value(program, place, values) - values[program.inputs["p"]]
+
+
+def _contains_p(program: Program, place: int) -> bool:
+    """Whether a node is p, or p with something added or multiplied: the part of a step that stays."""
+    node = program.nodes[place]
+    if node.level != ELEMENT:
+        return False
+    if node.op == "input":
+        return node.value == "p"
+    return node.op in ("sub", "add", "mul") and any(_contains_p(program, arg) for arg in node.args[: 1 if node.op == "sub" else 2])
+
+
+__all__ = ["RuleState", "transform"]

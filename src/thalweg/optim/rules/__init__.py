@@ -1,0 +1,63 @@
+"""The rules: each a formula, its source, and the same formula as code. `RULES` is the only list of them.
+
+lr is the learning rate, g the gradient, p the parameters, t = 1, 2, ... the step; EMA(a, b; c) = c a + (1 - c) b, a moving
+average. Weight decay stands in `Rule`, and comes first where a formula does not show it. Defaults are those of torch where it
+has the rule, else of the paper; `Rule.like` gives the forms and defaults of optax and Keras.
+"""
+
+from __future__ import annotations
+
+from thalweg.errors import RuleError, near_misses
+from thalweg.optim.rule import Rule
+from thalweg.optim.rules.adam import AdaBelief, Adam, Adamax, AdamW, NAdam, RAdam, Yogi
+from thalweg.optim.rules.layerwise import LAMB, LARS
+from thalweg.optim.rules.momentum import SGD, HeavyBall, Nesterov
+from thalweg.optim.rules.scaled import Adadelta, AdaGrad, RMSprop
+from thalweg.optim.rules.sign import Lion, Rprop, SignSGD, Signum
+
+__all__ = [
+    "LAMB",
+    "LARS",
+    "RULES",
+    "SGD",
+    "AdaBelief",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "HeavyBall",
+    "Lion",
+    "NAdam",
+    "Nesterov",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SignSGD",
+    "Signum",
+    "Yogi",
+    "get",
+]
+
+RULES: dict[str, type[Rule]] = {
+    rule.__name__.lower(): rule
+    for rule in (
+        *(SGD, HeavyBall, Nesterov),
+        *(AdaGrad, RMSprop, Adadelta),
+        *(Adam, AdamW, NAdam, RAdam, Adamax, AdaBelief, Yogi),
+        *(SignSGD, Signum, Lion, Rprop),
+        *(LARS, LAMB),
+    )
+}
+
+
+def get(name: str) -> type[Rule]:
+    """Find a rule by its name, whatever the capitals, dashes and underscores: "heavy-ball" names HeavyBall.
+
+    Raises RuleError for an unknown name, with the nearest ones.
+    """
+    key = str(name).lower().replace("-", "").replace("_", "")
+    if key not in RULES:
+        msg = f"there is no rule {name!r}.{near_misses(key, RULES)}"
+        raise RuleError(msg)
+    return RULES[key]

@@ -1,0 +1,141 @@
+"""State: to and from checkpoints of torch.optim, through pickles and copies, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+
+import pytest
+
+from thalweg import optim
+from thalweg.errors import RuleError
+
+torch = pytest.importorskip("torch")
+fused = pytest.importorskip("thalweg.optim.torch")
+
+NAMES = [
+    ("SGD", {}),
+    ("SGD", {"momentum": 0.9, "dampening": 0.5}),
+    ("Adam", {}),
+    ("Adam", {"amsgrad": True}),
+    ("AdamW", {}),
+    ("RMSprop", {"centered": True, "momentum": 0.5}),
+    ("Adagrad", {}),
+    ("Adadelta", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("Adamax", {}),
+    ("Rprop", {}),
+]
+
+
+@pytest.fixture
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def go_on(opt, params, steps, seed):
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        for p in params:
+            p.grad = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p.dtype)
+        opt.step()
+    return [p.detach().clone() for p in params]
+
+
+def started(make, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(0)
+    params = [torch.randn(n, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for n in (5, 3)]
+    opt = make([{"params": params[:1]}, {"params": params[1:], "lr": 0.05}])
+    go_on(opt, params, 7, seed=1)
+    return opt, params
+
+
+def through_a_file(state):
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    stream.seek(0)
+    return torch.load(stream, weights_only=True)
+
+
+@pytest.mark.parametrize("way", ["theirs to ours", "ours to theirs"])
+@pytest.mark.parametrize(("name", "options"), NAMES, ids=lambda x: x if isinstance(x, str) else "-".join(x) or "plain")
+def test_a_checkpoint_goes_both_ways_between_torch_optim_and_ours(name, options, way, double):
+    """Seven steps here, seven more there: the path of fourteen steps of torch.optim, to 1e-12."""
+
+    def theirs(params):
+        return getattr(torch.optim, name)(params, **options)
+
+    def ours(params):
+        return getattr(fused, name)(params, **options)
+
+    before, after = (theirs, ours) if way == "theirs to ours" else (ours, theirs)
+    whole, whole_params = started(theirs)
+    first, params = started(before)
+    second = after([{"params": params[:1]}, {"params": params[1:]}])
+    second.load_state_dict(through_a_file(first.state_dict()))
+    for a, b in zip(go_on(whole, whole_params, 7, seed=2), go_on(second, params, 7, seed=2), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    assert second.param_groups[1]["lr"] == 0.05
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("make", [fused.NAdam, fused.RMSprop, fused.Lion, fused.LAMB], ids=lambda make: make.__name__)
+def test_a_run_resumed_from_its_own_state_has_the_same_bits(make, dtype):
+    """Slots of bfloat16 parameters stay float32, and the product of momenta float64, which torch's loading would narrow."""
+    first, params = started(make, dtype)
+    state = through_a_file(first.state_dict())
+    copies = [p.detach().clone().requires_grad_() for p in params]
+    second = make([{"params": copies[:1]}, {"params": copies[1:]}])
+    second.load_state_dict(state)
+    for a, b in zip(go_on(first, params, 5, seed=3), go_on(second, copies, 5, seed=3), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_an_optimizer_is_copied_whole(duplicate):
+    opt, _ = started(lambda params: fused.Optimizer(params, optim.AdamW(lr=0.1), backend="foreach", seed=3))
+    twin = duplicate(opt)
+    mine, its = ([p for group in o.param_groups for p in group["params"]] for o in (opt, twin))
+    for a, b in zip(go_on(opt, mine, 3, seed=4), go_on(twin, its, 3, seed=4), strict=True):
+        assert torch.equal(a, b)
+    assert (twin.backend, twin.seed) == ("foreach", 3)
+    assert all(p is not q for p, q in zip(mine, its, strict=True))
+
+
+def test_the_state_is_spelt_as_torch_spells_it():
+    opt, params = started(fused.Adam)
+    assert set(opt.state[params[0]]) == {"step", "exp_avg", "exp_avg_sq"}
+    assert opt.state[params[0]]["step"].item() == 7
+    assert opt.state_dict()["param_groups"][0]["betas"] == (0.9, 0.999)
+    assert opt.state_dict()["param_groups"][0]["rule"] == "Adam"
+
+
+def test_a_state_set_by_hand_is_obeyed():
+    """`step` in a state is the number that the next step counts from."""
+    opt, params = started(fused.Adam)
+    opt.state[params[0]]["step"].fill_(100)
+    go_on(opt, params, 1, seed=0)
+    assert [opt.state[p]["step"].item() for p in params] == [101, 8]
+    opt.state.clear()
+    go_on(opt, params, 1, seed=0)
+    assert [opt.state[p]["step"].item() for p in params] == [1, 1]
+
+
+def test_the_state_of_another_rule_is_refused():
+    lion, _ = started(fused.Lion)
+    adam, _ = started(fused.Adam)
+    with pytest.raises(RuleError, match="the state is that of Lion, this optimizer's rule is Adam"):
+        adam.load_state_dict(lion.state_dict())
+
+
+def test_a_slot_of_another_shape_is_refused():
+    opt, params = started(fused.Adam)
+    state = opt.state_dict()
+    state["state"][0]["exp_avg"] = torch.zeros(9)
+    opt.load_state_dict(state)
+    with pytest.raises(RuleError, match=r"state 'exp_avg' has shape \(9,\), its parameter \(5,\)"):
+        go_on(opt, params, 1, seed=0)
