@@ -29,3 +29,10 @@ def test_the_readme_goes_down_its_energy(name: str) -> None:
     [code] = [block for block in blocks(name) if "descend" in block]
     exec(code, names)
     assert names["run"].energy_path[-1] < names["run"].energy_path[0]  # type: ignore[attr-defined]
+
+
+def test_the_rule_of_the_readme_is_a_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is traced, and prints what it does."""
+    [code] = [block for block in blocks("README.md") if "Slots" in block]
+    exec(code, {})
+    assert "for each element" in capsys.readouterr().out
