@@ -112,7 +112,7 @@ def fitted(corpus: str, counting: dict[str, Any], solving: dict[str, Any]) -> Wo
 def read_off(wv: WordVectors, how: dict[str, Any], kind: str) -> np.ndarray:
     """Unit vectors for "pairs" or "analogies", after what `how` does to them."""
     if "beside" in how:  # two fits read together
-        one, other = (read_off(each, {}, kind) for each in (wv, fitted(wv.info["corpus"], how["beside"], {})))
+        one, other = (read_off(each, {}, kind) for each in (wv, fitted(wv.info["corpus"], how["beside"], {"subwords": 0.0})))
         return np.concatenate([one, other], axis=1) / np.float32(2**0.5)
     how = {"power": 0.5, "output": "sum" if kind == "pairs" else "concat", "subwords": wv.subwords} | how
     if "contexts" in how and kind == "pairs":
