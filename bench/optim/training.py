@@ -67,9 +67,8 @@ OPTIMIZERS: dict[str, Callable[[list[torch.Tensor]], torch.optim.Optimizer]] = {
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     torch.set_num_threads(2)
-    print(
-        "| work | optimizer | forward and backward, ms | optimizer step, ms (quartiles) | its share |\n| --- | --- | --- | --- | --- |"
-    )
+    print("| work | optimizer | forward and backward, ms | optimizer step, ms (quartiles) | its share |")
+    print("| --- | --- | --- | --- | --- |")
     for work, (make, inputs, targets) in WORK.items():
         torch.manual_seed(0)
         model = make()
