@@ -1,0 +1,86 @@
+"""The largest rate that works, from the rule alone.
+
+A rule stays near a minimum of curvature lambda iff the spectral radius of its linear map (`linear`) is at most 1. The limit is
+given as x = lr lambda, for which most rules need no more than their momentum: 2 for gradient descent, 2 (1 + momentum) for the
+heavy ball, 2 (1 + b1) / (1 - b1) = 38 for Adam on the curvature that its preconditioner leaves. Training at a constant rate tends to
+sharpen until it stands at this edge (Cohen et al. 2021, arXiv 2103.00065).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from thalweg.errors import RuleError
+from thalweg.optim.dynamics.linear import Doubles, Linear, linear
+from thalweg.optim.rule import Rule
+
+GRID = np.geomspace(1e-6, 1e6, 2401)  # of x, in which the first instability is looked for
+_ABOVE = 1 + 1e-11  # a radius of 1 up to rounding
+
+
+@dataclass(frozen=True)
+class Stability:
+    """limit: the largest stable x = lr lambda, inf if every one is; best: the x at which errors shrink fastest, by best_rate a
+    step; note: what the asker should know.
+    """
+
+    rule: Rule
+    map: Linear
+    limit: float
+    best: float
+    best_rate: float
+    note: str = ""
+
+    def rate(self, x: npt.ArrayLike) -> Doubles:
+        """The factor by which errors shrink (or grow) a step at x = lr lambda.   (...,) -> (...,)"""
+        return self.map.radius(np.asarray(x, float) / self.map.lr)
+
+    def largest_lr(self, curvature: float) -> float:
+        """The largest stable rate at this curvature: that of P^(-1/2) H P^(-1/2) for a rule with a preconditioner P."""
+        return self.limit / curvature
+
+
+def stability(rule: Rule, **options: tuple[str, ...]) -> Stability:
+    """How large lr lambda may be. options: `freeze`, as `linear` takes it.
+
+    Raises RuleError for a rule whose rate is 0, and where `linear` does.
+    """
+    made = linear(rule, **options)
+    if made.lr <= 0:
+        msg = f"{rule!r} does not move: give it a rate above 0"
+        raise RuleError(msg)
+    if not made.smooth:
+        note = "moves by the sign of the gradient: no rate is stable, it ends in a cycle of about one step"
+        return Stability(rule, made, 0.0, float("nan"), float("nan"), note)
+    radii = made.radius(GRID / made.lr)
+    unstable = np.flatnonzero(radii > _ABOVE)
+    first = int(unstable[0]) if len(unstable) else len(GRID)
+    limit = float("inf") if first == len(GRID) else _crossing(made, GRID[first - 1], GRID[first]) if first else 0.0
+    below = GRID[limit > GRID]
+    best, best_rate = _least(made, below) if len(below) else (float("nan"), float("nan"))
+    note = f"with {', '.join(made.frozen)} frozen: lambda is the curvature that the preconditioner leaves" if made.frozen else ""
+    return Stability(rule, made, limit, best, best_rate, note)
+
+
+def _crossing(made: Linear, stable: float, unstable: float) -> float:
+    """Bisection for the x at which the radius passes 1."""
+    for _ in range(100):
+        middle = (stable + unstable) / 2
+        if made.radius(middle / made.lr) > _ABOVE:
+            unstable = middle
+        else:
+            stable = middle
+    return float(stable)
+
+
+def _least(made: Linear, grid: Doubles) -> tuple[float, float]:
+    """The x of the least radius, near the best point of a grid."""
+    from scipy.optimize import minimize_scalar
+
+    k = int(np.argmin(made.radius(grid / made.lr)))
+    ends = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
+    found = minimize_scalar(lambda x: float(made.radius(x / made.lr)), bounds=ends, method="bounded", options={"xatol": 1e-12})
+    return float(found.x), float(found.fun)

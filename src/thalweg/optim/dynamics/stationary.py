@@ -1,0 +1,41 @@
+"""The temperature of a rule: how far gradient noise shakes the parameters about a minimum.
+
+With g = lambda p + xi, E xi^2 = C, the state is z' = A z + b xi, and its covariance S in the long run solves S = A S A^T + C b b^T
+(a discrete Lyapunov equation). T = lambda Var p is the temperature: for small lr lambda it is lr C / (2 (1 - momentum)), whatever
+lambda is (Mandt, Hoffman and Blei 2017, arXiv 1704.04289).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from thalweg.errors import RuleError
+from thalweg.optim.dynamics.linear import Doubles, linear
+from thalweg.optim.rule import Rule
+
+
+@dataclass(frozen=True)
+class Stationary:
+    """covariance: of (p, slots that move); variance: of p; temperature: curvature times variance."""
+
+    covariance: Doubles
+    variance: float
+    temperature: float
+
+
+def stationary(rule: Rule, curvature: float, noise: float = 1.0, **options: tuple[str, ...]) -> Stationary:
+    """What a rule settles to on 1/2 lambda p^2 with gradient noise of variance `noise`; preconditioners frozen as in `linear`.
+
+    Raises RuleError where there is no such state: at an unstable rate, and for rules that move by the sign of the gradient.
+    """
+    made = linear(rule, **options)
+    matrix = made.at(curvature)
+    if not made.smooth or not made.radius(curvature) < 1:
+        msg = f"{rule!r} does not settle at curvature {curvature:g}: the spectral radius is {float(made.radius(curvature)):.6g}"
+        raise RuleError(msg)
+    from scipy.linalg import solve_discrete_lyapunov
+
+    covariance = np.asarray(solve_discrete_lyapunov(matrix, noise * np.outer(made.force, made.force)))
+    return Stationary(covariance, float(covariance[0, 0]), float(curvature * covariance[0, 0]))

@@ -1,0 +1,160 @@
+"""What a rule will do: closed forms of stability limits and stationary variances, and the runs they speak of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg import optim
+from thalweg.errors import RuleError
+from thalweg.optim.dynamics import convert, linear, stability, stationary
+from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate
+
+momenta = st.floats(0.0, 0.99)
+
+
+def limits(b: float) -> dict[str, tuple[Rule, float]]:
+    """Rules with momentum b, and the largest stable lr times curvature."""
+    return {
+        "heavy ball": (optim.HeavyBall(momentum=b), 2 * (1 + b)),
+        "heavy ball, dampened": (optim.HeavyBall(momentum=b, dampening=b), 2 * (1 + b) / (1 - b)),
+        "heavy ball, keras": (optim.HeavyBall(momentum=b, convention="keras"), 2 * (1 + b)),
+        "nesterov": (optim.Nesterov(momentum=b), 2 * (1 + b) / (1 + 2 * b)),
+        "adam": (optim.Adam(b1=b), 2 * (1 + b) / (1 - b)),
+        "amsgrad": (optim.Adam(b1=b, amsgrad="before"), 2 * (1 + b) / (1 - b)),
+        "adamw": (optim.AdamW(b1=b, wd=0.0), 2 * (1 + b) / (1 - b)),
+        "nadam": (optim.NAdam(b1=b, schedule="none"), 2 * (1 + b) / ((1 + 2 * b) * (1 - b))),
+    }
+
+
+@pytest.mark.parametrize("name", limits(0.9))
+@given(momenta)
+def test_the_limit_is_the_closed_form(name: str, b: float) -> None:
+    rule, expected = limits(b)[name]
+    assert stability(rule).limit == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_limits_of_plain_rules() -> None:
+    assert stability(optim.SGD(lr=0.3)).limit == pytest.approx(2, rel=1e-9)
+    assert stability(optim.RMSprop()).limit == pytest.approx(2, rel=1e-9)
+    assert stability(optim.RMSprop(centered=True)).limit == pytest.approx(2, rel=1e-9)
+    decayed = optim.SGD(lr=0.5, wd=0.4, decay="decoupled")
+    assert stability(decayed).limit == pytest.approx(2 - 0.5 * 0.4, rel=1e-9)
+    assert stability(optim.Adam()).map.frozen == ("v",)
+    assert stability(optim.HeavyBall()).map.frozen == ()
+
+
+@pytest.mark.parametrize("rule", [optim.SignSGD(), optim.Lion()], ids=repr)
+def test_rules_of_signs_have_no_stable_rate(rule: Rule) -> None:
+    found = stability(rule)
+    assert found.limit == 0
+    assert "cycle" in found.note
+    with pytest.raises(RuleError, match="does not settle"):
+        stationary(rule, 1.0)
+
+
+@pytest.mark.parametrize("rule", [optim.SGD(lr=0.1), optim.HeavyBall(lr=0.1), optim.Nesterov(lr=0.1)], ids=repr)
+def test_a_run_diverges_above_the_limit_and_not_below(rule: Rule) -> None:
+    """Bisection of real runs on a parabola finds the limit to 2%."""
+    low, high = 0.1, 100.0
+    while high / low > 1.005:
+        curvature = (low * high) ** 0.5
+        p, s = np.ones(1), rule.init(np.ones(1))
+        for t in range(1, 2001):
+            p, s = rule.step(p, curvature * p, s, t)
+            if not abs(p[0]) < 1e6:
+                break
+        low, high = (low, curvature) if not abs(p[0]) < 1 else (curvature, high)
+    assert rule.lr * low == pytest.approx(stability(rule).limit, rel=0.02)  # type: ignore[attr-defined]
+
+
+def test_the_best_constants_of_the_heavy_ball() -> None:
+    """On curvatures from mu to L: momentum ((sqrt k - 1)/(sqrt k + 1))^2 and lr 4/(sqrt L + sqrt mu)^2 shrink all by sqrt momentum."""
+    mu, large = 1.0, 50.0
+    b = ((np.sqrt(large / mu) - 1) / (np.sqrt(large / mu) + 1)) ** 2
+    rule = optim.HeavyBall(lr=4 / (np.sqrt(large) + np.sqrt(mu)) ** 2, momentum=b)
+    np.testing.assert_allclose(linear(rule).radius(np.linspace(mu, large, 7)), np.sqrt(b), rtol=1e-6)
+    assert stability(optim.SGD()).best == pytest.approx(1, rel=1e-6)  # a parabola's minimum in one step
+
+
+def test_a_rule_of_ones_own_needs_no_formula() -> None:
+    @dataclass(frozen=True)
+    class Mine(Rule):
+        lr: float = rate(0.1)
+        keep: float = decay(0.7)
+        slots = Slots(m=0, v=0)
+
+        def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
+            p, g = self.decayed(p, g)
+            m = self.keep * s.m + g
+            v = 0.9 * s.v + 0.1 * g * g
+            return p - self.lr * m / v**0.5, s(m=m, v=v)
+
+    found = stability(Mine())
+    assert found.map.frozen == ("v",)
+    assert found.limit == pytest.approx(2 * 1.7, rel=1e-8)
+    assert stability(Mine(), freeze=("v",)).limit == found.limit
+    with pytest.raises(RuleError, match="no slot 'w' to freeze"):
+        linear(Mine(), freeze=("w",))
+
+
+@given(momenta, st.floats(0.01, 0.95))
+def test_stationary_variances_are_the_closed_forms(b: float, part: float) -> None:
+    """At a share of the limit, with x = lr lambda."""
+    curvature, noise = 2.0, 3.0
+    for rule, share in (
+        (optim.SGD(), 2.0),
+        (optim.HeavyBall(momentum=b), 2 * (1 + b)),
+        (optim.Nesterov(momentum=b), 2 * (1 + b) / (1 + 2 * b)),
+    ):
+        x = part * share
+        lr = x / curvature
+        forms = {
+            "SGD": lr * noise / (curvature * (2 - x)),
+            "HeavyBall": lr * noise * (1 + b) / (curvature * (1 - b) * (2 * (1 + b) - x)),
+            "Nesterov": lr * noise / curvature * (1 + b + b * x + 2 * b**2 * x)
+            / ((1 - b + b * x) * (2 * (1 + b) - (1 + 2 * b) * x)),
+        }  # fmt: skip
+        found = stationary(rule.replace(lr=lr), curvature, noise)
+        assert found.variance == pytest.approx(forms[type(rule).__name__], rel=1e-6)
+        assert found.temperature == pytest.approx(curvature * found.variance)
+
+
+def test_a_run_with_noise_settles_to_its_temperature() -> None:
+    rule, rng = optim.HeavyBall(lr=0.05, momentum=0.8), np.random.default_rng(0)
+    p, s = np.zeros(4000), optim.HeavyBall().init(np.zeros(4000))
+    for t in range(1, 400):
+        p, s = rule.step(p, 2.0 * p + rng.normal(size=4000), s, t)
+    assert p.var() == pytest.approx(stationary(rule, 2.0, 1.0).variance, rel=0.08)
+
+
+@given(st.floats(0.0, 0.98), st.floats(0.25, 8.0))
+def test_converted_rules_have_the_same_temperature_and_drift(momentum: float, batch: float) -> None:
+    """For small rates: noise falls as the batch grows."""
+    rule = optim.HeavyBall(lr=1e-6, momentum=0.9)
+    other = convert(rule, momentum=momentum, batch=batch)
+    before, after = stationary(rule, 1.0, 1.0).temperature, stationary(other, 1.0, 1.0 / batch).temperature
+    assert after == pytest.approx(before, rel=1e-3)
+    assert other.lr / (1 - other.momentum) / batch == pytest.approx(rule.lr / (1 - rule.momentum))
+
+
+def test_adaptive_rules_follow_the_square_root() -> None:
+    other = convert(optim.Adam(), batch=4)
+    assert (other.lr, other.b1, other.b2, other.eps) == pytest.approx((2e-3, 0.6, 0.996, 5e-9))
+    with pytest.raises(RuleError, match="too large for this rule's law"):
+        convert(optim.Adam(), batch=20)
+    with pytest.raises(RuleError, match="no momentum"):
+        convert(optim.SGD(), momentum=0.5)
+
+
+def test_wrong_use_is_one_line() -> None:
+    with pytest.raises(RuleError, match="sums over tensors"):
+        stability(optim.LAMB())
+    with pytest.raises(RuleError, match="does not move"):
+        stability(optim.SGD(lr=0.0))
+    with pytest.raises(RuleError, match=r"the spectral radius is 1\.5"):
+        stationary(optim.SGD(lr=2.5), 1.0)
