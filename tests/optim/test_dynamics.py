@@ -73,7 +73,7 @@ def test_a_run_diverges_above_the_limit_and_not_below(rule: Rule) -> None:
 
 
 def test_the_best_constants_of_the_heavy_ball() -> None:
-    """On curvatures from mu to L: momentum ((sqrt k - 1)/(sqrt k + 1))^2 and lr 4/(sqrt L + sqrt mu)^2 shrink all by sqrt momentum."""
+    """On curvatures from mu to L = k mu: momentum ((sqrt k - 1)/(sqrt k + 1))^2, lr 4/(sqrt L + sqrt mu)^2, rate sqrt momentum."""
     mu, large = 1.0, 50.0
     b = ((np.sqrt(large / mu) - 1) / (np.sqrt(large / mu) + 1)) ** 2
     rule = optim.HeavyBall(lr=4 / (np.sqrt(large) + np.sqrt(mu)) ** 2, momentum=b)

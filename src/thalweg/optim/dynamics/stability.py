@@ -2,8 +2,8 @@
 
 A rule stays near a minimum of curvature lambda iff the spectral radius of its linear map (`linear`) is at most 1. The limit is
 given as x = lr lambda, for which most rules need no more than their momentum: 2 for gradient descent, 2 (1 + momentum) for the
-heavy ball, 2 (1 + b1) / (1 - b1) = 38 for Adam on the curvature that its preconditioner leaves. Training at a constant rate tends to
-sharpen until it stands at this edge (Cohen et al. 2021, arXiv 2103.00065).
+heavy ball, 2 (1 + b1) / (1 - b1) = 38 for Adam on the curvature that its preconditioner leaves. Training at a constant rate tends
+to sharpen until it stands at this edge (Cohen et al. 2021, arXiv 2103.00065).
 """
 
 from __future__ import annotations
