@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from docutils import nodes
 
 from thalweg.page import formula
@@ -39,5 +41,13 @@ def setup(app):  # type: ignore[no-untyped-def]
         self.body.append(f'<p class="formula-display">{formula(node.astext())}</p>')
         raise nodes.SkipNode
 
+    def plain(app, what, name, obj, options, lines):  # type: ignore[no-untyped-def]
+        """Our docstrings are text: |p| is a norm and energy_path_ a name, neither is markup. Code in backticks stays."""
+        for k, line in enumerate(lines):
+            parts = line.split("`")
+            parts[::2] = [re.sub(r"(?<=\w)_(?!\w)", r"\\_", part.replace("|", r"\|")) for part in parts[::2]]
+            lines[k] = "`".join(parts)
+
+    app.connect("autodoc-process-docstring", plain)
     app.add_html_math_renderer("mathtext", (inline, None), (display, None))
     app.add_css_file("formulas.css")

@@ -242,6 +242,7 @@ def toured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             (folder / f"{HOSTILE}.txt").write_text(corpus_of(*TEXTS[locale]), encoding="utf-8")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(tour, "run_section", in_process)
+                patch.setattr(tour, "SECTIONS", {"words": tour.SECTIONS["words"]})
                 patch.chdir(folder)
                 result = run("--corpus", f"{HOSTILE}.txt", "--out", "tour", "--locale", locale, "--json")
             assert result.exit_code == 0, result.output

@@ -190,6 +190,25 @@ WORDS = Group(
 )
 
 
+OPTIM = Group(
+    "optim",
+    help="Optimisers: every rule written once, shown, and raced.",
+    lazy={
+        "list": "thalweg.optim.commands.rules:list_",
+        "show": "thalweg.optim.commands.rules:show",
+        "race": "thalweg.optim.commands.racing:race",
+        "stability": "thalweg.optim.commands.stability:stability",
+    },
+    summaries={
+        "list": "All rules, and what a step of each costs.",
+        "show": "Formula, source, code, program and cost of a rule.",
+        "race": "Rules against each other, at their best rates.",
+        "stability": "The largest learning rate at which a rule works.",
+    },
+    examples=["thalweg optim show adam", "thalweg optim race adam lion --on rosenbrock"],
+)
+
+
 @command(
     "completion",
     examples=["thalweg completion bash >> ~/.bashrc", "thalweg completion fish > ~/.config/fish/completions/thalweg.fish"],
@@ -210,6 +229,7 @@ program = Program(
     help="Write down an energy and go down it: word vectors, optimisers, pages to try.",
     lazy={
         "words": "thalweg.cli:WORDS",
+        "optim": "thalweg.cli:OPTIM",
         "tour": "thalweg.tour:command",
         "gallery": "thalweg.gallery:command",
         "doctor": "thalweg.doctor:command",
@@ -217,6 +237,7 @@ program = Program(
     },
     summaries={
         "words": "Word vectors from a raw corpus: related, similar, analogy.",
+        "optim": "Optimisers: list them, see what they do, race them.",
         "tour": "Run the main jobs of all parts and write them on one page.",
         "gallery": "Write and open the pages with knobs to turn.",
         "doctor": "Show what is installed, what works and what is missing.",

@@ -40,6 +40,14 @@ PAGES: dict[str, Entry] = {
             "zh": "一个要求只留下一个函数。还有：相关不是相似，请向真实的词向量提问。",
         },
     ),
+    "optim-custom": Entry(
+        "thalweg.optim.gallery.custom:page",
+        {"en": "An optimizer of your own", "zh": "自己写一个优化器"},
+        {
+            "en": "A rule and what it compiles to; race it; soft batches, Heun's method, gradients by hand.",
+            "zh": "一个规则和它编译成的程序；让它参加竞赛；软 batch、Heun 方法、手写梯度。",
+        },
+    ),
 }
 
 TEXT = {

@@ -37,6 +37,7 @@ class Entry:
 
 SECTIONS: dict[str, Entry] = {
     "words": Entry("thalweg.words.tour:section", budget=60, takes=("corpus",)),
+    "optim": Entry("thalweg.optim.tour:section", budget=20),
 }
 
 TEXT = {

@@ -12,6 +12,7 @@ import pytest
 from thalweg import jit, optim
 from thalweg.optim import Rule, Slots, const, ops, rate
 from thalweg.optim.backends import compiled
+from thalweg.optim.backends.lockstep import finished
 from thalweg.optim.backends.reference import run
 
 torch = pytest.importorskip("torch")
@@ -127,7 +128,7 @@ def test_torch_s_operations_compute_random_programs_as_numpy_does(way):
             new = foreach.single(program, tensors, host)
         else:
             lists = {name: [tensor[:500].clone(), tensor[500:].clone()] for name, tensor in tensors.items()}
-            foreach.run(program, lists, host)
+            finished(foreach.run(program, lists, host))
             new = {name: torch.cat(parts) for name, parts in lists.items()}
         for name, value in truth.items():
             np.testing.assert_allclose(new[name].numpy(), value, rtol=1e-9, atol=0, err_msg=f"{type(rule).__name__} {name}")
@@ -151,7 +152,7 @@ def test_transcendental_functions_agree_to_a_few_units_in_the_last_place():
     truth = run(program, {**arrays, **numbers(rule)})
     tensors = {name: torch.tensor(array) for name, array in arrays.items()}
     lists = {name: [tensor.clone()] for name, tensor in tensors.items()}
-    foreach.run(program, lists, foreach.host(program, numbers(rule)))
+    finished(foreach.run(program, lists, foreach.host(program, numbers(rule))))
     launch(compiled.build(program, "float64"), program, [arrays], rule)
     for name in program.outputs:
         np.testing.assert_allclose(arrays[name], truth[name], rtol=1e-13, atol=1e-15)
@@ -239,7 +240,7 @@ def test_slots_that_change_places_are_not_overwritten_too_early():
     arrays = {name: np.arange(4.0) + 10 * k for k, name in enumerate(program.arrays)}
     truth = {name: np.array(value) for name, value in expected(program, arrays, rule).items()}
     lists = {name: [torch.tensor(values)] for name, values in arrays.items()}
-    foreach.run(program, lists, foreach.host(program, numbers(rule)))
+    finished(foreach.run(program, lists, foreach.host(program, numbers(rule))))
     launch(compiled.build(program, "float64"), program, [arrays], rule)
     for name, value in truth.items():
         np.testing.assert_array_equal(lists[name][0].numpy(), value)

@@ -178,6 +178,31 @@ def test_no_number_ever_recompiles():
     assert compiled.build.cache_info().misses == before
 
 
+def test_a_schedule_makes_no_group_s_rule_anew_and_its_numbers_are_checked(monkeypatch):
+    """A model may have a group for each tensor: a step reads what has changed in it. What is not allowed is refused as ever."""
+    params = parameters()
+    opt = fused.AdamW([{"params": [p]} for p in params], lr=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(opt, 0.5, total_steps=60)
+    generator = torch.Generator().manual_seed(0)
+    give_gradients(params, generator)
+    opt.step()
+    made, whole = [], type(opt).rule_of
+    monkeypatch.setattr(type(opt), "rule_of", lambda self, group: made.append(1) or whole(self, group))
+    for _ in range(10):
+        scheduler.step()
+        opt.step()
+    assert not made
+    for key, value, sentence in (("lr", -1.0, "lr=-1.0"), ("betas", (0.9, 1.5), "b2=1.5"), ("eps", float("nan"), "eps=nan")):
+        kept = opt.param_groups[1][key]
+        opt.param_groups[1][key] = value
+        with pytest.raises(RuleError, match=sentence):
+            opt.step()
+        opt.param_groups[1][key] = kept
+    opt.param_groups[0]["weight_decay"] = 0.0  # another program
+    opt.step()
+    assert made
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_parameter_without_gradient_is_left_alone_and_counts_its_own_steps(backend, double):
     """As in torch.optim: neither decay nor slots nor t move. Gradients come and go at random."""
@@ -425,6 +450,7 @@ class Squares(torch.utils.data.Dataset):
         return p.detach()[0]
 
 
+@pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called")  # jax says so where another test has loaded it
 def test_a_forked_worker_can_step_after_its_parent_has():
     (p,) = parameters((1 << 20,), dtype=torch.float32)
     p.grad = torch.ones_like(p)

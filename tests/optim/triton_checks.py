@@ -8,6 +8,7 @@ import torch
 
 from thalweg import optim
 from thalweg.optim.backends import compiled, triton
+from thalweg.optim.torch import Optimizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the interpreter computes in NumPy, NaN and all
 SIZES = np.array([5, 3000, 70_000], dtype=np.int64)
@@ -46,3 +47,26 @@ def test_it_does_what_the_compiled_kernel_does(name: str, kind: str) -> None:
         for mine, other in zip(ends[0][array], ends[1][array], strict=True):
             np.testing.assert_allclose(mine.numpy(), other.numpy(), **exact, equal_nan=True)
         np.testing.assert_array_equal(ends[0][array][2].numpy(), start[array][2].numpy())
+
+
+@pytest.mark.parametrize(
+    "rule", [optim.AdamW(lr=0.01, wd=0.1), optim.NAdam(), optim.chain(optim.clip_value(0.5), optim.Lion())], ids=repr
+)
+def test_an_optimizer_goes_where_the_compiled_one_goes(rule: optim.Rule) -> None:
+    """20 steps with a schedule and a parameter that is now and then without a gradient."""
+    ends = []
+    for backend in ("triton", "numba"):
+        torch.manual_seed(0)
+        params = [torch.nn.Parameter(torch.randn(n, dtype=torch.float64)) for n in (7, 300)]
+        opt = Optimizer(params, rule, backend=backend)
+        schedule = torch.optim.lr_scheduler.StepLR(opt, 5, 0.5)
+        for k in range(20):
+            for p in params:
+                p.grad = torch.randn_like(p)
+            if k % 3 == 0:
+                params[0].grad = None
+            opt.step()
+            schedule.step()
+        assert backend in opt.explain()
+        ends.append(torch.cat(params).detach().numpy())
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-12, atol=1e-13)

@@ -6,46 +6,72 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from thalweg.optim import ops
+    from thalweg.optim import ops, schedules
     from thalweg.optim.program import Program
     from thalweg.optim.rule import Rule, Slots, State, choice, const, decay, flag, rate
     from thalweg.optim.rules import (
         LAMB,
         LARS,
+        MATRIX,
+        RK,
         RULES,
         SGD,
+        STAGED,
         AdaBelief,
         Adadelta,
+        Adafactor,
         AdaGrad,
         Adam,
         Adamax,
         AdamW,
         HeavyBall,
+        Heun,
         Lion,
+        Muon,
         NAdam,
         Nesterov,
         RAdam,
         RMSprop,
         Rprop,
+        ScheduleFree,
         SignSGD,
         Signum,
         Yogi,
         get,
     )
+    from thalweg.optim.transforms import (
+        SAM,
+        agc,
+        centralize,
+        chain,
+        clip_norm,
+        clip_value,
+        freeze_nonfinite,
+        noise,
+        schedule,
+        weight_decay,
+    )
 
 __all__ = [
     "LAMB",
     "LARS",
+    "MATRIX",
+    "RK",
     "RULES",
+    "SAM",
     "SGD",
+    "STAGED",
     "AdaBelief",
     "AdaGrad",
     "Adadelta",
+    "Adafactor",
     "Adam",
     "AdamW",
     "Adamax",
     "HeavyBall",
+    "Heun",
     "Lion",
+    "Muon",
     "NAdam",
     "Nesterov",
     "Program",
@@ -53,26 +79,43 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "Rule",
+    "ScheduleFree",
     "SignSGD",
     "Signum",
     "Slots",
     "State",
     "Yogi",
+    "agc",
+    "centralize",
+    "chain",
     "choice",
+    "clip_norm",
+    "clip_value",
     "const",
     "decay",
     "flag",
+    "freeze_nonfinite",
     "get",
+    "noise",
     "ops",
     "rate",
+    "schedule",
+    "schedules",
+    "weight_decay",
 ]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("ops", "torch", "optax", "keras"):  # these faces are not in __all__: who imports all of us need not have them
+    if name in (
+        "ops",
+        "schedules",
+        "torch",
+        "optax",
+        "keras",
+    ):  # these faces are not in __all__: who imports all of us need not have them
         return importlib.import_module(f"{__name__}.{name}")
     if name in __all__:
-        homes = [importlib.import_module(f"{__name__}.{home}") for home in ("rule", "rules", "program")]
+        homes = [importlib.import_module(f"{__name__}.{home}") for home in ("rule", "rules", "program", "transforms")]
         return next(vars(home)[name] for home in homes if name in vars(home))
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -18,9 +18,10 @@ import keras
 from keras import ops
 
 from thalweg.errors import RuleError
-from thalweg.optim.backends.reference import Functions, evaluate
+from thalweg.optim.backends.reference import Functions, channels, evaluate, measured
 from thalweg.optim.rule import Rule
 from thalweg.optim.rules import RULES
+from thalweg.optim.transforms import by_itself
 
 OPS: Functions = {
     "add": ops.add,
@@ -33,6 +34,8 @@ OPS: Functions = {
     "sqrt": ops.sqrt,
     "exp": ops.exp,
     "log": ops.log,
+    "cos": ops.cos,
+    "floor": ops.floor,
     "sign": ops.sign,
     "minimum": ops.minimum,
     "maximum": ops.maximum,
@@ -46,6 +49,9 @@ OPS: Functions = {
     "ne": ops.not_equal,
     "sum": ops.sum,
     "dot": lambda x, y: ops.sum(x * y),
+    "mean_channel": lambda x: ops.mean(x, axis=channels(len(x.shape)), keepdims=True),
+    "mean_row": lambda x: ops.mean(x, axis=-1, keepdims=True),
+    "mean_col": lambda x: ops.mean(x, axis=-2, keepdims=True),
 }
 OWN: dict[str, type[Rule]] = {}  # rules that users have registered
 HALVES = ("float16", "bfloat16")  # slots and steps of such variables are in 32 bits
@@ -76,7 +82,7 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         own = getattr(rule, "lr", 0.0) if learning_rate is None else learning_rate
         super().__init__(learning_rate=own, name=name or type(rule).__name__.lower(), **options)
         self.rule = rule
-        self.program = rule.program()
+        self.program = by_itself(rule)
         self._slots: dict[str, list[Any]] = {}
         self._torch: Any = None
 
@@ -121,7 +127,7 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         inputs = {f"self.{name}": value for name, value in vars(self.rule).items()}
         inputs |= {f"s.{name}": kept[place] for name, kept in self._slots.items()}
         inputs |= {"self.lr": ops.cast(learning_rate, dtype), "t": ops.cast(self.iterations + 1, dtype)}
-        inputs |= {"p": ops.cast(variable, dtype), "g": ops.cast(gradient, dtype), "size": float(ops.size(variable))}
+        inputs |= {"p": ops.cast(variable, dtype), "g": ops.cast(gradient, dtype), **measured(variable.shape)}
         program = self.program
         values = {at: inputs[name] for name, at in program.inputs.items()}
         evaluate(program, range(len(program.nodes)), values, OPS)

@@ -3,8 +3,10 @@
     from thalweg.optim.ops import lerp, sqrt
     v = lerp(s.v, g * g, 1 - self.b2)                  # s.v + (1 - b2) (g^2 - s.v)
 
-Element by element: sqrt, exp, log, abs, sign, minimum, maximum, clip, lerp, where. Over a whole tensor: total, mean, dot, norm;
-an array is one tensor per row, so these go over its last axis. sign(0) = 0, and NaN stays NaN everywhere.
+Element by element: sqrt, exp, log, cos, floor, abs, sign, minimum, maximum, clip, lerp, where. Over a whole tensor: total, mean,
+dot, norm; an array is one tensor per row, so these go over its last axis. over="all" takes all tensors of the model together;
+over="channel" is each part x[k] by itself (all of a tensor with one axis), "row" the last axis, "col" the last but one: their
+results have an axis of 1 there, and run on the libraries' own operations. sign(0) = 0, and NaN stays NaN everywhere.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.optim.rule import Value
-from thalweg.optim.symbols import TENSOR, Symbol
+from thalweg.optim.symbols import ELEMENT, TENSOR, Symbol
 
-__all__ = ["abs", "clip", "dot", "exp", "lerp", "log", "maximum", "mean", "minimum", "norm", "sign", "sqrt", "total", "where"]
+__all__ = [
+    *("abs", "clip", "cos", "dot", "exp", "floor", "lerp", "log", "maximum", "mean", "minimum", "newton_schulz", "norm"),
+    *("normal", "shape", "sign", "sqrt", "total", "where"),
+]
 
 
 def _apply(op: str, *operands: Any) -> Value:
@@ -39,6 +44,16 @@ def exp(x: Value) -> Value:
 def log(x: Value) -> Value:
     """The natural logarithm; NaN below 0."""
     return _apply("log", x)
+
+
+def cos(x: Value) -> Value:
+    """The cosine of an angle in radians."""
+    return _apply("cos", x)
+
+
+def floor(x: Value) -> Value:
+    """The largest whole number that is not above x."""
+    return _apply("floor", x)
 
 
 def abs(x: Value) -> Value:
@@ -76,25 +91,48 @@ def where(condition: Value, a: Value, b: Value) -> Value:
     return _apply("where", condition, a, b)
 
 
-def total(x: Value) -> Value:
-    """The sum over the elements of a tensor."""
-    return _apply("sum", x)
+def total(x: Value, over: str = "tensor") -> Value:
+    """The sum over the elements of a tensor, or of all tensors (over="all")."""
+    return _apply("sum_all" if over == "all" else "sum", x)
 
 
-def dot(x: Value, y: Value) -> Value:
-    """The inner product of two tensors."""
-    return _apply("dot", x, y)
+def dot(x: Value, y: Value, over: str = "tensor") -> Value:
+    """The inner product of two tensors, or summed over all tensors (over="all")."""
+    return _apply("dot_all" if over == "all" else "dot", x, y)
 
 
-def norm(x: Value) -> Value:
-    """The Euclidean norm of a tensor."""
-    return sqrt(dot(x, x))
+def norm(x: Value, over: str = "tensor") -> Value:
+    """The Euclidean norm of a tensor, of all tensors together ("all"), or of each channel."""
+    if over == "channel":
+        return sqrt(mean(x * x, over) * (shape("size", x) / shape("rows", x)))
+    return sqrt(dot(x, x, over))
 
 
-def mean(x: Value) -> Value:
-    """The mean over the elements of a tensor."""
-    if isinstance(x, Symbol):
-        return total(x) / x.tape.input("size", TENSOR)
+def mean(x: Value, over: str = "tensor") -> Value:
+    """The mean over the elements of a tensor, or over parts of it: "channel", "row", "col"."""
+    return _apply(f"mean_{over}", x) if over != "tensor" else total(x) / shape("size", x)
+
+
+def newton_schulz(x: Value) -> Value:
+    """The matrix with x's singular vectors and singular values near 1 (0.7 to 1.2), see `backends.reference.newton_schulz`."""
+    return _apply("newton_schulz", x)
+
+
+def normal(like: Value, t: Value) -> Value:
+    """Independent standard normal numbers of the shape of a tensor, the same for the same step t."""
+    if isinstance(like, Symbol):
+        return like.tape.input("noise", ELEMENT)
     import numpy as np
 
-    return total(x) / (np.shape(x) or (1,))[-1]
+    return np.random.default_rng(int(t)).normal(size=np.shape(like))
+
+
+def shape(what: str, x: Value) -> Value:
+    """A number of x's tensor: its "size", how many "axes" it has, its channels as "rows" (1 if it has one axis), its last axis as
+    "cols", the "epsilon" of its numbers.
+    """
+    if isinstance(x, Symbol):
+        return x.tape.input(what, TENSOR)
+    from thalweg.optim.backends.reference import measured
+
+    return measured(getattr(x, "shape", ())[-1:])[what]  # an array is one tensor per row

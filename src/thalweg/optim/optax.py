@@ -21,10 +21,11 @@ import jax.numpy as jnp
 import optax
 
 from thalweg.errors import RuleError, near_misses
-from thalweg.optim.backends.reference import Functions, evaluate
+from thalweg.optim.backends.reference import Functions, channels, evaluate, measured, newton_schulz
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
 from thalweg.optim.symbols import ELEMENT
+from thalweg.optim.transforms import by_itself
 
 JAX: Functions = {
     "add": lambda a, b: a + b,
@@ -37,6 +38,8 @@ JAX: Functions = {
     "sqrt": jnp.sqrt,
     "exp": jnp.exp,
     "log": jnp.log,
+    "cos": jnp.cos,
+    "floor": jnp.floor,
     "sign": jnp.sign,
     "minimum": jnp.minimum,
     "maximum": jnp.maximum,
@@ -50,6 +53,10 @@ JAX: Functions = {
     "ne": jnp.not_equal,
     "sum": jnp.sum,
     "dot": lambda x, y: jnp.sum(x * y),
+    "mean_channel": lambda x: jnp.mean(x, axis=channels(x.ndim), keepdims=True),
+    "mean_row": lambda x: jnp.mean(x, axis=-1, keepdims=True),
+    "mean_col": lambda x: jnp.mean(x, axis=-2, keepdims=True),
+    "newton_schulz": newton_schulz,
 }
 
 
@@ -70,7 +77,7 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
     Parameters in 16 bits are moved in 32, their slots kept in 32. `update` needs `params`.
     Raises RuleError for a number that the rule does not have, or that is off in it (weight decay 0).
     """
-    program = rule.program()
+    program = by_itself(rule)
     names = [name.removeprefix("self.") for name in program.inputs if name.startswith("self.")]
     for name in numbers:
         if name in names:
@@ -128,7 +135,7 @@ def _step(program: Program) -> Callable[[Any, Any, Mapping[str, Any]], dict[str,
     """One tensor's step: what is added to it, and its new slots and scalars."""
 
     def step(p: Any, g: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-        inputs = {**given, "p": _wide(p), "g": _wide(g), "size": jnp.size(p)}
+        inputs = {**given, "p": _wide(p), "g": _wide(g), **measured(jnp.shape(p), float(jnp.finfo(_wide(p).dtype).eps))}
         values = {place: inputs[name] for name, place in program.inputs.items()}
         evaluate(program, range(len(program.nodes)), values, JAX)
         dtype = values[program.inputs["p"]].dtype

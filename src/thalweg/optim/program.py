@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from thalweg.optim.symbols import ELEMENT, REDUCTIONS, Node
+from thalweg.optim.symbols import ELEMENT, HOST, MODEL, REDUCTIONS, SHAPE, SHAPED, Node
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 INFIX |= {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
@@ -45,8 +45,8 @@ class Program:
 
     @cached_property
     def arrays(self) -> tuple[str, ...]:
-        """What has one value per element in memory: p, g and the slots that are needed."""
-        return ("p", "g", *(f"s.{name}" for name in self.slots))
+        """What has one value per element in memory: p, g, the slots that are needed, and random numbers where a step takes some."""
+        return ("p", "g", *(f"s.{name}" for name in self.slots), *(("noise",) if "noise" in self.inputs else ()))
 
     @cached_property
     def outputs(self) -> dict[str, int]:
@@ -58,6 +58,16 @@ class Program:
     def n_phases(self) -> int:
         """Passes over the elements: 1, and one more for each reduction that waits for another."""
         return 1 + max(node.phase for node in self.nodes)
+
+    @cached_property
+    def whole_model(self) -> bool:
+        """Whether it takes sums over all tensors, so that they have to be stepped together."""
+        return any(node.op in MODEL for node in self.nodes)
+
+    @cached_property
+    def shaped(self) -> bool:
+        """Whether the shape of a tensor matters: such a program runs on the libraries' own operations."""
+        return any(node.op in SHAPED or (node.op == "input" and node.value in SHAPE) for node in self.nodes)
 
     def reductions(self, phase: int) -> list[int]:
         """The sums that a pass makes."""
@@ -81,6 +91,10 @@ class Program:
         given = ("const", "input", *REDUCTIONS)
         host = (place for place, node in enumerate(self.nodes) if node.level < ELEMENT and node.op not in given)
         return [place for place in host if self.nodes[place].phase == phase]
+
+    def shared(self, phase: int) -> list[int]:
+        """Those of the host's nodes that have one value for all tensors of a group."""
+        return [place for place in self.host(phase) if self.nodes[place].level == HOST]
 
     def reachable(self, goals: Iterable[int], level: int = 0) -> list[int]:
         """The goals and the nodes they are made from, in order; only through nodes of at least that level."""

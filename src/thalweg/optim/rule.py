@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
 from numbers import Real
 from types import MappingProxyType
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from thalweg.optim.program import Program
 
 Value: TypeAlias = Any  # a float, an array or a symbol: whatever has + - * / ** and comparisons
+Stages: TypeAlias = Generator[Any, Any, "tuple[Value, State]"]
 Forms: TypeAlias = Mapping[str, Mapping[str, float | bool | str]]  # library -> the fields that make its form of a rule
 
 
@@ -131,11 +132,35 @@ class Rule(ABC):
 
     slots: ClassVar[Slots] = Slots()
     scalars: ClassVar[Slots] = Slots()
+    shapes: ClassVar[Mapping[str, str]] = MappingProxyType({})  # slots with one number for each "row" (an axis of 1 last) or "col"
     conventions: ClassVar[Forms] = MappingProxyType({})
 
     @abstractmethod
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
         """The parameters and the slots after step t = 1, 2, ... from p, where the gradient is g."""
+
+    def stages(self, p: Value, s: State, t: Value) -> Stages:
+        """The step as a generator that asks for a gradient with `g = yield point`, first at p, and returns what `step` returns."""
+        g = yield p
+        return self.step(p, g, s, t)
+
+    def advance(self, gradient: Callable[[Value], Value], p: Value, s: State, t: Value) -> tuple[Value, State]:
+        """One step, with the gradient wherever the rule asks for it: `step` for rules of any number of stages."""
+        stages = self.stages(p, s, t)
+        point = next(stages)
+        try:
+            while True:
+                point = stages.send(gradient(point))
+        except StopIteration as end:
+            return cast("tuple[Value, State]", end.value)
+
+    def suited(self, axes: int) -> Rule:
+        """The rule for a tensor with that many axes: itself, unless it is made for matrices."""
+        return self
+
+    def evaluated(self, p: Value, s: State) -> Value:
+        """The weights to evaluate a model at where the parameters hold p: p itself, for nearly all rules."""
+        return p
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -155,7 +180,7 @@ class Rule(ABC):
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            object.__setattr__(self, each.name, _checked(type(self).__name__, each, getattr(self, each.name)))
+            object.__setattr__(self, each.name, checked(type(self).__name__, each, getattr(self, each.name)))
 
     @classmethod
     def like(cls, library: str, **given: object) -> Self:
@@ -182,9 +207,17 @@ class Rule(ABC):
 
         `maximize=True` climbs instead; `scaled=True` divides the gradient by a run-time number `grad_scale` first.
         """
-        from thalweg.optim.trace import program
+        programs = self.programs(**variant)
+        if len(programs) > 1:
+            msg = f"{type(self).__name__} takes {len(programs)} gradients a step; its programs are those of rule.programs()"
+            raise RuleError(msg)
+        return programs[0]
 
-        return program(self, **variant)
+    def programs(self, **variant: bool) -> tuple[Program, ...]:
+        """One program for each gradient that a step takes, see `trace.programs`."""
+        from thalweg.optim.trace import programs
+
+        return programs(self, **variant)
 
     def replace(self, **changes: object) -> Self:
         """The same rule with other hyper-parameters: rule.replace(lr=0.01). Raises RuleError for an unknown one."""
@@ -214,7 +247,20 @@ def _check_names(rule: type[Rule], given: Iterable[str]) -> None:
             raise RuleError(msg)
 
 
-def _checked(rule: str, declared: Field[Any], value: object) -> float | bool | str:
+def renewed(rule: Rule, changes: Mapping[str, object]) -> Rule | None:
+    """`rule.replace` for a few numbers among many, checking those alone; None if one is no number of the rule."""
+    declared = {name: type(rule).__dataclass_fields__.get(name) for name in changes}
+    made = object.__new__(type(rule))
+    made.__dict__.update(vars(rule))
+    for name, value in changes.items():
+        each = declared[name]
+        if each is None or each.metadata["kind"] in ("flag", "choice"):
+            return None
+        made.__dict__[name] = checked(type(rule).__name__, each, value)
+    return made
+
+
+def checked(rule: str, declared: Field[Any], value: object) -> float | bool | str:
     """The value of a field as a plain float, bool or str; RuleError if its kind does not allow it."""
     kind, options = declared.metadata.get("kind"), declared.metadata.get("options", ())
     number = _number(value)

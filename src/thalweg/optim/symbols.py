@@ -19,7 +19,10 @@ from thalweg.errors import RuleError
 HOST, TENSOR, ELEMENT = 0, 1, 2
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
-REDUCTIONS = ("sum", "dot")  # over all elements of a tensor
+MODEL = ("sum_all", "dot_all")  # over the elements of all tensors together
+REDUCTIONS = ("sum", "dot", *MODEL)  # the others over those of one tensor
+SHAPED = ("mean_channel", "mean_row", "mean_col", "newton_schulz")  # from elements to elements, by the shape of the tensor
+SHAPE = ("axes", "rows", "cols", "epsilon")  # inputs that tell of it
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Tape:
         if op in REDUCTIONS:
             if level != ELEMENT:
                 _refuse("norm, mean, dot and total take the elements of a tensor (p, g or a slot)")
-            level, phase = TENSOR, phase + 1
+            level, phase = HOST if op in MODEL else TENSOR, phase + 1
+        if op in SHAPED and level != ELEMENT:
+            _refuse(f"{op} takes the elements of a tensor (p, g or a slot)")
         return self._place(Node(op, tuple(each.place for each in symbols), level, phase, op in COMPARISONS))
 
     def symbol(self, value: Any, condition: bool = False) -> Symbol:

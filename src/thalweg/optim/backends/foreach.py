@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.optim.backends.reference import Functions, evaluate
+from thalweg.optim.backends.lockstep import Run
+from thalweg.optim.backends.reference import NUMPY, Functions, channels, evaluate, measured, newton_schulz
 from thalweg.optim.program import Program
+from thalweg.optim.symbols import MODEL
 
 SLICE = 1 << 26  # elements
 
@@ -42,7 +44,16 @@ def _where(condition: Any, a: Any, b: Any, dtype: torch.dtype) -> Any:
 @functools.cache
 def functions(dtype: torch.dtype) -> Functions:
     """The operations of the language on tensors of that dtype and numbers."""
-    return {**_ANY, "where": functools.partial(_where, dtype=dtype)}
+    return {**{op: _numbers_too(op, function) for op, function in _ANY.items()}, "where": functools.partial(_where, dtype=dtype)}
+
+
+def _numbers_too(op: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The operation on tensors, and NumPy's where all operands are numbers: the shape of a tensor, the host's."""
+
+    def applied(*args: Any) -> Any:
+        return function(*args) if any(isinstance(each, Tensor) for each in args) else NUMPY[op](*args).item()
+
+    return applied
 
 
 _ANY: Functions = {
@@ -52,12 +63,18 @@ _ANY: Functions = {
     "sqrt": torch.sqrt,
     "exp": torch.exp,
     "log": torch.log,
+    "cos": torch.cos,
+    "floor": torch.floor,
     "sign": lambda x: torch.where(x.isnan(), x, x.sign()),  # torch's sign of NaN is 0
     "minimum": _both(torch.minimum),
     "maximum": _both(torch.maximum),
     "lerp": lambda a, b, weight: a + weight * (b - a),
-    "sum": torch.sum,
-    "dot": lambda x, y: torch.sum(x * y),
+    **dict.fromkeys(("sum", "sum_all"), torch.sum),
+    **dict.fromkeys(("dot", "dot_all"), lambda x, y: torch.sum(x * y)),
+    "mean_channel": lambda x: x.mean(channels(x.ndim), keepdim=True),
+    "mean_row": lambda x: x.mean(-1, keepdim=True),
+    "mean_col": lambda x: x.mean(-2, keepdim=True),
+    "newton_schulz": newton_schulz,
 }
 _UNARY = ("neg", "abs", "sqrt", "exp", "log")
 _WITH_NUMBER_RIGHT = ("add", "sub", "mul", "div", "maximum", "minimum", "pow")  # list op number
@@ -68,17 +85,46 @@ def host(program: Program, numbers: Mapping[str, float]) -> dict[int, Any]:
     """The values of the host's nodes before the first pass, as Python numbers, and those of the inputs they are made from."""
     values: dict[int, Any] = {place: np.float64(numbers[name]) for name, place in program.inputs.items() if name in numbers}
     with np.errstate(all="ignore"):
-        evaluate(program, program.host(0), values)
+        evaluate(program, program.shared(0), values)
     return {place: value.item() for place, value in values.items()}
+
+
+def _summed(program: Program, phase: int, values: dict[int, Any], parts: Mapping[int, float]) -> Run:
+    """Wait for the totals of a phase's sums over all tensors, and compute what the host makes of them."""
+    if parts:
+        totals = yield list(parts.values())
+        known = {place: np.float64(value) for place, value in values.items()}
+        known |= zip(parts, map(np.float64, totals), strict=True)
+        with np.errstate(all="ignore"):
+            evaluate(program, program.shared(phase + 1), known)
+        values.update((place, value.item()) for place, value in known.items())
 
 
 def single(program: Program, tensors: Mapping[str, Tensor], values: Mapping[int, Any]) -> dict[str, Tensor]:
     """The new values of one tensor's arrays, with ordinary operations that autograd can follow."""
-    known = {**values, **{program.inputs[name]: tensor for name, tensor in tensors.items() if name in program.inputs}}
-    if "size" in program.inputs:
-        known[program.inputs["size"]] = tensors["p"].numel()
+    known = _known(program, tensors, values)
     evaluate(program, range(len(program.nodes)), known, functions(tensors["p"].dtype))
-    return {name: _literal(program, place, known, tensors[name]) for name, place in program.outputs.items()}
+    new = {name: _literal(program, place, known, tensors[name]) for name, place in program.outputs.items()}
+    moved = program.inputs.values()  # an array's old value that becomes another's is copied, before that one is written
+    return {name: value.clone() if program.outputs[name] in moved else value for name, value in new.items()}
+
+
+def sums(program: Program, tensors: Sequence[Mapping[str, Tensor]], values: dict[int, Any]) -> Run:
+    """Put a program's sums over all tensors into `values`, before `single` is called with each of them."""
+    for phase in range(program.n_phases - 1):
+        parts = {place: 0.0 for place in program.reductions(phase) if program.nodes[place].op in MODEL}
+        for arrays in tensors if parts else ():
+            known = _known(program, arrays, values)
+            evaluate(program, program.reachable(parts), known, functions(arrays["p"].dtype))
+            for place in parts:
+                part = known[place]
+                parts[place] += float(part.full_tensor() if hasattr(part, "full_tensor") else part)  # a sharded tensor has a part
+        yield from _summed(program, phase, values, parts)
+
+
+def _known(program: Program, tensors: Mapping[str, Tensor], values: Mapping[int, Any]) -> dict[int, Any]:
+    given = {**tensors, **measured(tensors["p"].shape, torch.finfo(tensors["p"].dtype).eps)}
+    return {**values, **{place: given[name] for name, place in program.inputs.items() if name in given}}
 
 
 def _literal(program: Program, place: int, known: Mapping[int, Any], like: Tensor) -> Tensor:
@@ -86,8 +132,20 @@ def _literal(program: Program, place: int, known: Mapping[int, Any], like: Tenso
     return value if isinstance(value, Tensor) else torch.full_like(like, value)
 
 
-def run(program: Program, lists: Mapping[str, Sequence[Tensor]], values: Mapping[int, Any]) -> None:
-    """One step of a program without reductions, in place, on lists of tensors of one dtype and device."""
+def run(program: Program, lists: Mapping[str, Sequence[Tensor]], values: dict[int, Any]) -> Run:
+    """One step, in place, on lists of tensors of one dtype and device. Sums are over all tensors, and it waits for them."""
+    for phase in range(program.n_phases - 1):
+        parts = dict.fromkeys(program.reductions(phase), 0.0)
+        for part in _slices(lists["p"]):
+            known = _computed({name: list(tensors[part]) for name, tensors in lists.items()}, program, values, phase)
+            for place in parts:
+                x, y = (known[arg] for arg in (program.nodes[place].args * 2)[:2])
+                each = [
+                    torch.dot(a.flatten(), b.flatten()) if program.nodes[place].op == "dot_all" else a.sum()
+                    for a, b in zip(x, y, strict=True)
+                ]
+                parts[place] += float(torch.stack(each).sum(dtype=torch.float64))
+        yield from _summed(program, phase, values, parts)
     for part in _slices(lists["p"]):
         _run({name: list(tensors[part]) for name, tensors in lists.items()}, program, values)
 
@@ -102,11 +160,14 @@ def _slices(tensors: Sequence[Tensor]) -> Iterator[slice]:
     yield slice(begin, len(tensors))
 
 
-def _run(lists: dict[str, list[Tensor]], program: Program, values: Mapping[int, Any]) -> None:
+def _computed(lists: dict[str, list[Tensor]], program: Program, values: Mapping[int, Any], phase: int) -> dict[int, Any]:
+    """The values that a phase's sums or, in the last phase, the outputs are made from."""
     known: dict[int, Any] = dict(values)
     known |= {program.inputs[name]: tensors for name, tensors in lists.items() if name in program.inputs}
-    home = {place: name for name, place in program.outputs.items()}  # the array that a node is the new value of
-    order, last = _schedule(program)
+    final = phase == program.n_phases - 1
+    home = {place: name for name, place in program.outputs.items()} if final else {}  # the array that a node is the new value of
+    kept = {*home, *(arg for place in program.reductions(phase) for arg in program.nodes[place].args)}
+    order, last = _schedule(program, phase)
     own: set[int] = set()  # nodes whose tensors were made here
     for step, place in enumerate(order):
         node = program.nodes[place]
@@ -114,12 +175,17 @@ def _run(lists: dict[str, list[Tensor]], program: Program, values: Mapping[int, 
         # The first operand is overwritten if this is its last use and it was made here, or is the old value of this very array.
         first = node.args[0]
         mine = first in own or program.inputs.get(home.get(place, "")) == first
-        spare = mine and last[first] == step and node.args.count(first) == 1 and first not in home
+        spare = mine and last[first] == step and node.args.count(first) == 1 and first not in kept
         known[place] = _apply(node.op, args, spare, functions(lists["p"][0].dtype))
         own.add(place)
         for arg in set(node.args) & own:
-            if last[arg] == step and arg not in home:
+            if last[arg] == step and arg not in kept:
                 del known[arg]
+    return known
+
+
+def _run(lists: dict[str, list[Tensor]], program: Program, values: Mapping[int, Any]) -> None:
+    known = _computed(lists, program, values, program.n_phases - 1)
     results: dict[str, list[Tensor]] = {}
     for name, place in program.outputs.items():
         result = known[place] if place in known else program.nodes[place].value
@@ -134,9 +200,9 @@ def _run(lists: dict[str, list[Tensor]], program: Program, values: Mapping[int, 
 
 
 @functools.cache
-def _schedule(program: Program) -> tuple[list[int], dict[int, int]]:
-    """The element nodes in order, and the step at which each value is used last."""
-    order = [place for place in program.kernel(program.n_phases - 1) if program.nodes[place].op != "input"]
+def _schedule(program: Program, phase: int) -> tuple[list[int], dict[int, int]]:
+    """The element nodes of a phase in order, and the step at which each value is used last."""
+    order = [place for place in program.kernel(phase) if program.nodes[place].op != "input"]
     return order, {arg: step for step, place in enumerate(order) for arg in program.nodes[place].args}
 
 

@@ -2,12 +2,13 @@
 
     after = run(program, {"p": p, "g": g, "s.m": m, "self.lr": 0.1, "t": 1})      # {"p": ..., "s.m": ...}
 
-An array is one tensor per row: sums over a tensor go over the last axis.
+An array is one tensor per row, and each row a model of its own: sums over a tensor go over the last axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,34 @@ def _total(x: Any) -> Any:
     return np.sum(x, axis=-1, keepdims=True) if np.ndim(x) else x
 
 
+def newton_schulz(x: Any, steps: int = 5) -> Any:
+    """The nearest matrix with orthonormal rows or columns, roughly: a s + b s^3 + c s^5 of all singular values s, five times.
+
+    X = x / |x|, then five times X = a X + (b A + c A^2) X with A = X X^T.   x: (..., rows, cols) of NumPy, torch or jax.
+    Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    length = (x * x).sum((-2, -1), keepdims=True) ** 0.5
+    x = x / (length + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def measured(shape: Sequence[int], epsilon: float = 2.0**-52) -> dict[str, float]:
+    """What `ops.shape` tells of a tensor."""
+    rows, cols = shape[0] if len(shape) > 1 else 1, shape[-1] if len(shape) else 1
+    return {"size": float(math.prod(shape)), "axes": len(shape), "rows": rows, "cols": cols, "epsilon": epsilon}
+
+
+def channels(axes: int) -> tuple[int, ...]:
+    """The axes that a mean over each channel goes over."""
+    return tuple(range(1, axes)) or tuple(range(axes))
+
+
 NUMPY: Functions = {
     "add": np.add,
     "sub": np.subtract,
@@ -32,6 +61,8 @@ NUMPY: Functions = {
     "sqrt": np.sqrt,
     "exp": np.exp,
     "log": np.log,
+    "cos": np.cos,
+    "floor": np.floor,
     "sign": np.sign,
     "minimum": np.minimum,
     "maximum": np.maximum,
@@ -45,6 +76,12 @@ NUMPY: Functions = {
     "ne": np.not_equal,
     "sum": _total,
     "dot": lambda x, y: _total(np.multiply(x, y)),
+    "sum_all": _total,
+    "dot_all": lambda x, y: _total(np.multiply(x, y)),
+    "mean_channel": lambda x: np.mean(x, axis=-1, keepdims=True) if np.ndim(x) else x,
+    "mean_row": lambda x: np.mean(x, axis=-1, keepdims=True),
+    "mean_col": lambda x: np.mean(x, axis=-2, keepdims=True),
+    "newton_schulz": newton_schulz,
 }
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from thalweg.errors import RuleError
 from thalweg.optim.backends.compiled import Floats, Integers
 from thalweg.optim.backends.reference import evaluate
 from thalweg.optim.program import INFIX, Program
@@ -30,9 +31,29 @@ TYPES = {"float32": "tl.float32", "float64": "tl.float64", "bfloat16": "tl.bfloa
 """Kinds of parameters and slots. What has 16 bits is computed in 32."""
 
 
+KNOWN = {
+    *INFIX,
+    "neg",
+    "abs",
+    "sqrt",
+    "exp",
+    "log",
+    "cos",
+    "floor",
+    "sign",
+    "minimum",
+    "maximum",
+    "lerp",
+    "where",
+    "input",
+    "const",
+}
+
+
 def supports(program: Program) -> bool:
     """Whether the program is one pass of operations that Triton has."""
-    return program.n_phases == 1 and not any(node.op == "pow" and node.level == ELEMENT for node in program.nodes)
+    of_elements = (node.op for node in program.nodes if node.level == ELEMENT)
+    return program.n_phases == 1 and not program.shaped and KNOWN - {"pow"} >= set(of_elements)
 
 
 @functools.cache
@@ -128,6 +149,9 @@ class Launcher:
     """A program on tensors of one device. The chunk table lies there; addresses and numbers follow when they change."""
 
     def __init__(self, program: Program, parameter: str, slot: str, chunks: Integers, device: torch.device) -> None:
+        if not supports(program):
+            msg = f"{program.rule} has sums or operations that are left to torch"
+            raise RuleError(msg)
         self.program, self.device = program, device
         self.kernel, self.columns = build(program, parameter, slot)
         self.n_chunks = len(chunks)

@@ -1,4 +1,5 @@
-"""The rules: each a formula, its source, and the same formula as code. `RULES` is the only list of them.
+"""The rules: each a formula, its source, and the same formula as code. `RULES` is the only list of them; those that see a
+tensor as a matrix are in `MATRIX`, those that take several gradients a step in `STAGED`.
 
 lr is the learning rate, g the gradient, p the parameters, t = 1, 2, ... the step; EMA(a, b; c) = c a + (1 - c) b, a moving
 average. Weight decay stands in `Rule`, and comes first where a formula does not show it. Defaults are those of torch where it
@@ -11,28 +12,38 @@ from thalweg.errors import RuleError, near_misses
 from thalweg.optim.rule import Rule
 from thalweg.optim.rules.adam import AdaBelief, Adam, Adamax, AdamW, NAdam, RAdam, Yogi
 from thalweg.optim.rules.layerwise import LAMB, LARS
+from thalweg.optim.rules.matrix import Adafactor, Muon
 from thalweg.optim.rules.momentum import SGD, HeavyBall, Nesterov
 from thalweg.optim.rules.scaled import Adadelta, AdaGrad, RMSprop
+from thalweg.optim.rules.schedule_free import ScheduleFree
 from thalweg.optim.rules.sign import Lion, Rprop, SignSGD, Signum
+from thalweg.optim.rules.staged import RK, Heun
 
 __all__ = [
     "LAMB",
     "LARS",
+    "MATRIX",
+    "RK",
     "RULES",
     "SGD",
+    "STAGED",
     "AdaBelief",
     "AdaGrad",
     "Adadelta",
+    "Adafactor",
     "Adam",
     "AdamW",
     "Adamax",
     "HeavyBall",
+    "Heun",
     "Lion",
+    "Muon",
     "NAdam",
     "Nesterov",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "ScheduleFree",
     "SignSGD",
     "Signum",
     "Yogi",
@@ -46,9 +57,12 @@ RULES: dict[str, type[Rule]] = {
         *(AdaGrad, RMSprop, Adadelta),
         *(Adam, AdamW, NAdam, RAdam, Adamax, AdaBelief, Yogi),
         *(SignSGD, Signum, Lion, Rprop),
-        *(LARS, LAMB),
+        *(LARS, LAMB, ScheduleFree),
     )
 }
+
+MATRIX: dict[str, type[Rule]] = {"adafactor": Adafactor, "muon": Muon}  # by rows and columns
+STAGED: dict[str, type[Rule]] = {"heun": Heun, "rk": RK}  # several gradients a step
 
 
 def get(name: str) -> type[Rule]:
@@ -57,7 +71,8 @@ def get(name: str) -> type[Rule]:
     Raises RuleError for an unknown name, with the nearest ones.
     """
     key = str(name).lower().replace("-", "").replace("_", "")
-    if key not in RULES:
-        msg = f"there is no rule {name!r}.{near_misses(key, RULES)}"
+    known = {**RULES, **MATRIX, **STAGED}
+    if key not in known:
+        msg = f"there is no rule {name!r}.{near_misses(key, known)}"
         raise RuleError(msg)
-    return RULES[key]
+    return known[key]

@@ -303,3 +303,58 @@ class LAMB(Optimizer):
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, rule_of(rules.LAMB, given), lr=lr, **options)
+
+
+class Adafactor(Optimizer):
+    """`rules.Adafactor` as torch.optim.Adafactor. Tensors of one axis keep their full second moment."""
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        beta2_decay: float = -0.8,
+        eps: tuple[float | None, float] = (None, 1e-3),
+        d: float = 1.0,
+        weight_decay: float = 0.0,
+        **options: Any,
+    ) -> None:
+        given = {"lr": lr, "decay_power": -beta2_decay, "eps1": eps[0] or 0.0, "eps2": eps[1], "d": d, "weight_decay": weight_decay}
+        super().__init__(params, rule_of(rules.Adafactor, given), lr=lr, **options)
+
+
+class Muon(Optimizer):
+    """`rules.Muon` as torch.optim.Muon for matrices; other tensors, which torch refuses, take AdamW's step with betas and eps."""
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        *,
+        betas: Pair = (0.9, 0.999),
+        eps: float = 1e-8,
+        adjust_lr_fn: str = "original",
+        **options: Any,
+    ) -> None:
+        given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "betas": betas, "eps": eps}
+        super().__init__(params, rule_of(rules.Muon, {**given, "scale": adjust_lr_fn}), lr=lr, **options)
+
+
+class ScheduleFree(Optimizer):
+    """`rules.ScheduleFree`: AdamW or, with inner="sgd", SGD inside. Evaluate the model within `opt.swap()`."""
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 2.5e-3,
+        betas: Pair = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        *,
+        inner: str = "adamw",
+        **options: Any,
+    ) -> None:
+        given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "inner": inner}
+        super().__init__(params, rule_of(rules.ScheduleFree, given), lr=lr, **options)

@@ -10,29 +10,33 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from thalweg.optim.rule import Rule
+from thalweg.optim.rule import Rule, renewed
 
 PAIRS = {"betas": ("b1", "b2"), "etas": ("shrink", "grow"), "step_sizes": ("least", "most")}
 KEYS = {"wd": "weight_decay", "psi": "momentum_decay", "initial": "initial_accumulator_value"}
+FIELDS = {key: name for name, key in KEYS.items()}
 AMSGRAD = {"off": False, "before": True}  # torch has these two; "after" is optax's
 
 _MOMENTUM = {"m": "momentum_buffer"}
 _ADAM = {"m": "exp_avg", "v": "exp_avg_sq", "V": "max_exp_avg_sq"}
 SLOTS: Mapping[str, Mapping[str, str]] = {
-    **dict.fromkeys(("HeavyBall", "Nesterov", "Signum", "LARS"), _MOMENTUM),
+    **dict.fromkeys(("HeavyBall", "Nesterov", "Signum", "LARS", "Muon"), _MOMENTUM),
     **dict.fromkeys(("Adam", "AdamW", "RAdam", "AdaBelief", "Yogi", "LAMB", "Lion"), _ADAM),
     "NAdam": {**_ADAM, "P": "mu_product"},
     "Adamax": {"m": "exp_avg", "u": "exp_inf"},
     "AdaGrad": {"G": "sum"},
     "RMSprop": {"v": "square_avg", "a": "grad_avg", "b": "momentum_buffer"},
+    "Adafactor": {"r": "row_var", "c": "col_var", "v": "variance"},
     "Adadelta": {"v": "square_avg", "d": "acc_delta"},
+    "ScheduleFree": {"v": "exp_avg_sq"},
     "Rprop": {"previous": "prev", "size": "step_size"},
 }
 
 
 def slot_key(kind: type[Rule], slot: str) -> str:
     """The key of a slot in a state dictionary."""
-    return SLOTS.get(kind.__name__, {}).get(slot, slot)
+    names = next((SLOTS[each.__name__] for each in kind.__mro__ if each.__name__ in SLOTS), {})
+    return names.get(slot, slot)
 
 
 def group_of(rule: Rule) -> dict[str, Any]:
@@ -66,3 +70,22 @@ def rule_of(kind: type[Rule], group: Mapping[str, Any]) -> Rule:
     known = {each.name for each in fields(kind)}
     numbers = {name: value.item() if hasattr(value, "item") else value for name, value in given.items() if name in known}
     return kind(**numbers)
+
+
+def changed(rule: Rule, before: Mapping[str, Any], after: Mapping[str, Any]) -> Rule | None:
+    """The rule with those numbers that have changed, as a schedule changes them; None if it has to be made anew.
+
+    That is where more than numbers has changed, or one from or to 0, which can make it another rule. Only what has changed is
+    checked: the step of a model with a group for each tensor reads them all.
+    """
+    given: dict[str, Any] = {}
+    if before.keys() != after.keys():
+        return None
+    for key, value in after.items():
+        if value != before[key]:
+            names, old = PAIRS.get(key, (FIELDS.get(key, key),)), before[key]
+            values, olds = (x if isinstance(x, tuple) else (x,) for x in (value, old))
+            if len(values) != len(names) or not all(type(x) in (int, float) and x for x in (*values, *olds)):
+                return None
+            given |= zip(names, values, strict=True)
+    return renewed(rule, given)

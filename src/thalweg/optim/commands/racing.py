@@ -1,0 +1,102 @@
+"""`thalweg optim race`: rules against each other, at their best rates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from thalweg import options
+from thalweg.console import Console
+from thalweg.errors import InputError, MissingFileError, OutputExistsError, UsageError
+from thalweg.optim.commands import choosing
+
+if TYPE_CHECKING:
+    from thalweg.optim.race import Race
+
+
+@options.command("race", examples=["thalweg optim race", 'thalweg optim race adam "heavyball --momentum 0.99" --on beale'])
+@click.argument("rule", nargs=-1)
+@options.option("--on", "problems", metavar="PROBLEM", multiple=True, help="A problem, or your own FILE.py:NAME; can be repeated.")
+@options.option("--seeds", type=options.Number(int, low=1, high=1000), default=5, help="Starts and orders of the data.")
+@options.option("--budget", type=options.Number(int, low=1), default=600, help="Gradients for each seed and rate.")
+@options.seed_option
+@options.out_option(metavar="FILE.html", help="Also write a page with curves.")
+@options.overwrite_option(help="Replace a file of that name.")
+@options.locale_option
+@options.json_option
+@options.quiet_option
+def race(
+    rule: tuple[str, ...],
+    problems: tuple[str, ...],
+    seeds: int,
+    budget: int,
+    seed: int,
+    out: Path | None,
+    overwrite: bool,
+    locale: str,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Race rules on problems: same starts, same batches, as many gradients for each.
+
+    A RULE is a name of `thalweg optim list`, a name with numbers in quotes, or your own as FILE.py:NAME; seven known ones without
+    any. Each gets the best learning rate of 16 between 1e-5 and 1. Problems: parabola, rosenbrock, double-well, beale, logistic,
+    spirals, factorisation; an energy of your own has .gradient(x) and .start.
+    """
+    _check_out(out, overwrite)
+    console = Console(json=json, quiet=quiet, command="optim race")
+    rules = [choosing.rule_of(choosing.split(each)) for each in rule]
+    courses = [choosing.problem_of(each) for each in problems]
+    from thalweg.optim.problems import PROBLEMS
+    from thalweg.optim.race import RULES
+    from thalweg.optim.race import race as run
+
+    with console.progress() as progress:
+        try:
+            found = run(rules or RULES, courses or list(PROBLEMS), seeds=seeds, budget=budget, seed=seed, progress=progress)
+        except InputError:
+            raise
+        except Exception as error:
+            if not any(":" in each for each in (*rule, *problems)):
+                raise
+            raise InputError(choosing.failed("a rule or problem of your own fails", error)) from error
+    if out is not None:
+        found.save(out, overwrite=overwrite, locale=locale)
+        console.note(f"curves: {out}")
+    value = {"seeds": seeds, "budget": budget, "seed": seed, "seconds": found.seconds, "out": out, "rows": found.table()}
+    console.result(value, lambda: _show(console, found))
+    if out is None:
+        console.next_steps(["thalweg optim race --out race.html", "thalweg optim show adam"])
+
+
+def _check_out(out: Path | None, overwrite: bool) -> None:
+    """Before any work: the name of a page, in a folder that is there, and not taken."""
+    if out is None:
+        return
+    if out.suffix.lower() != ".html":
+        msg = f"the name {str(out)!r} does not end with .html: the page is written in HTML"
+        raise UsageError(msg)
+    if not out.absolute().parent.is_dir():
+        msg = f"there is no folder {out.parent} to write {out.name} to: make it first"
+        raise MissingFileError(msg)
+    if out.exists() and not (overwrite and out.is_file()):
+        msg = f"{out} is there already: choose another name, or replace a file with --overwrite"
+        raise OutputExistsError(msg)
+
+
+def _show(console: Console, race: Race) -> None:
+    from thalweg.optim.race import count
+
+    for k, problem in enumerate(race.problems):
+        console.print("\n" * (k > 0) + f"{problem.name}: gradients until the loss is within {problem.target:g} of the least")
+        rows = []
+        for entry in race.of(problem.name):
+            line = entry.row()
+            spread = f"{count(line['arrived_low'])} to {count(line['arrived_high'])}"
+            gaps = f"{line['gap_low']:.2g} to {line['gap_high']:.2g}"
+            rate = "-" if line["lr"] is None else f"{line['lr']:.2g}"
+            row = [line["rule"], rate, count(line["arrived"]), spread, f"{line['gap']:.2g}", gaps, f"{line['seconds']:.2f}"]
+            rows.append(row)
+        console.table(["rule", "lr", "arrived", "quartiles", "final gap", "quartiles", "wall s"], rows)

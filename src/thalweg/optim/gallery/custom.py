@@ -1,0 +1,283 @@
+"""Gallery page 4: a rule and what it compiles to; race it; soft batch; Heun per gradient; what hand-written gradients save.
+
+The page's program is custom.js; its twin is kernel.py. The figures of the last section were measured by
+bench/optim/hand_gradients.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalweg import energies
+from thalweg.optim import rules
+from thalweg.optim.gallery import kernel
+from thalweg.optim.ops import where
+from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate
+from thalweg.page import GalleryPage, Markup, data, formula, table, tag
+
+PLOT = (46.0, 14.0, 464.0, 290.0)  # left, top, right and bottom of a picture, in its own units
+BOXES = {"wells": (-2, 2, -1.3, 1.3), "valley": (-1.7, 1.7, -0.8, 2.2), "bowl": (-2.4, 2.4, -1.6, 1.6), "plateau": (-1, 4, -1.5, 2)}
+MINIMA: dict[str, list[float]] = {
+    "wells": [float(energies.DoubleWell(tilt=-0.1).minima[0, 0]), 0.0],
+    "valley": [1.0, 1.0],
+    "bowl": [0.0, 0.0],
+    "plateau": [3.0, 0.5],
+}
+GRADIENTS, UPDATES, HEUN = 200, 24, 40
+SOFTBOX = (-0.4, 2.6, -0.5, 4.0)
+SOFT_RATES = {"heavyball": 0.06, "adam": 0.25, "sgd": 0.5}
+SEED = 3  # of the samples
+
+
+@dataclass(frozen=True)
+class Cautious(Rule):
+    """m = momentum m + g; p = p - lr m where both agree in sign.
+
+    Source: Liang et al. 2024, arXiv 2411.16085.
+    """
+
+    lr: float = rate(0.01)
+    momentum: float = decay(0.9)
+    slots = Slots(m=0)
+
+    def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
+        m = self.momentum * s.m + g
+        return p - self.lr * where(m * g > 0, m, 0), s(m=m)
+
+
+SHOWN: tuple[Rule, ...] = (Cautious(), rules.RMSprop(), rules.Adam(), rules.Lion(), rules.NAdam(), rules.LAMB())
+
+
+def _read(name: str) -> str:
+    """A file that stands beside this one."""
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+@cache
+def texts() -> dict[str, dict[str, str]]:
+    """The words of the page, by locale."""
+    return tomllib.loads(_read("custom.toml"))
+
+
+@cache
+def samples() -> list[list[float]]:
+    """The regression of the soft batch: (a, y) with y = 1 + 2 a and noise."""
+    rng = np.random.default_rng(SEED)
+    a = rng.standard_normal(24)
+    rows: list[list[float]] = np.round(np.column_stack([a, 1 + 2 * a + 0.7 * rng.standard_normal(24)]), 3).tolist()
+    return rows
+
+
+def carried(locale: str) -> dict[str, Any]:
+    """What the page's script reads."""
+    text = texts()[locale]
+    programs = [{"code": _source(rule), "program": str(rule.program())} for rule in SHOWN]
+    made = {"starts": kernel.STARTS, "alpha": kernel.ALPHA, "b2": kernel.B2, "lion": kernel.LION, "eps": kernel.EPS}
+    made |= {"corners": kernel.CORNERS, "micro": kernel.MICRO, "samples": samples(), "plot": PLOT, "boxes": BOXES, "minima": MINIMA}
+    made |= {"gradients": GRADIENTS, "updates": UPDATES, "heun": HEUN, "softlr": SOFT_RATES, "softbox": SOFTBOX}
+    return made | {"programs": programs, "text": {key: text[key] for key in ("ended", "diverged", "softness", "heuns")}}
+
+
+def _source(rule: Rule) -> str:
+    """A rule of ours: its fields are in the list of numbers, so the step says it all; the user's rule whole."""
+    whole = isinstance(rule, Cautious)
+    code = inspect.getsource(Cautious if whole else type(rule).step)
+    return inspect.cleandoc("\n" + code).replace(": Value", "").replace(": State", "").replace(" -> tuple[Value, State]", "")
+
+
+def page(locale: str) -> GalleryPage:
+    """The page in English or Chinese."""
+    text = texts()[locale]
+    measured = json.loads(_read("hand_gradients.json"))
+    body = [
+        tag("h2", text["h_rule"]),
+        tag("p", text["p_rule"]),
+        _compiled(text),
+        tag("p", text["p_faces"]),
+        tag("h2", text["h_race"]),
+        tag("p", text["p_race"]),
+        _race(text),
+        tag("p", text["p_more"], tag("br"), tag("code", "thalweg optim race --out race.html"), class_="command"),
+        tag("h2", text["h_soft"]),
+        tag("p", text["p_soft"]),
+        tag(
+            "p",
+            formula(r"g=\dfrac{1}{k}\sum_{i=1}^{k} g_i(\theta),\quad \theta\leftarrow\mathrm{step}(\theta,g)"),
+            class_="display",
+        ),
+        _soft(text),
+        tag("p", text["p_skip"]),
+        tag("h2", text["h_heun"]),
+        tag("p", text["p_heun"]),
+        tag(
+            "p",
+            formula(r"\theta\leftarrow\theta-\dfrac{\eta}{2}\,(\nabla L(\theta)+\nabla L(\theta-\eta\nabla L(\theta)))"),
+            class_="display",
+        ),
+        _heun(text),
+        tag("p", text["p_limit"]),
+        tag("h2", text["h_hand"]),
+        tag("p", text["p_hand"]),
+        tag(
+            "p",
+            formula(r"\dfrac{\partial}{\partial u}\ln(1+e^{x})-y\,x=(\sigma(x)-y)\,k,\quad x=\langle u,k\rangle"),
+            class_="display",
+        ),
+        _measured(measured, text),
+        tag("p", text["p_measured"].format(**{key: measured[key] for key in ("date", "torch", "rounds")})),
+        tag("p", text["again"], tag("br"), tag("code", "python bench/optim/hand_gradients.py"), class_="command"),
+        data("carried", carried(locale)),
+    ]
+    return GalleryPage(text["title"], text["lead"], body, _read("custom.js"), _read("custom.css"))
+
+
+def _chooser(name: str, options: list[tuple[str, str]], label: str) -> Markup:
+    return tag("label", label, " ", tag("select", *(tag("option", shown, value=key) for key, shown in options), id=name))
+
+
+def _slider(name: str, label: str, low: float, high: float, step: float, value: float) -> Markup:
+    knob = tag("input", type="range", id=name, min=low, max=high, step=step, value=value)
+    return tag("label", label, " = ", tag("output", "", id=f"{name}v", for_=name), knob)
+
+
+def _compiled(text: dict[str, str]) -> Markup:
+    names = [(str(k), text["own"] if isinstance(rule, Cautious) else type(rule).__name__) for k, rule in enumerate(SHOWN)]
+    return tag(
+        "div",
+        _chooser("which", names, text["rule"]),
+        tag("pre", tag("code", "", id="code")),
+        tag("div", text["becomes"]),
+        tag("pre", tag("code", "", id="program")),
+        class_="knobs",
+    )
+
+
+def _svg(alt: str, *content: Markup) -> Markup:
+    return tag("svg", *content, class_="plot", viewBox="0 0 480 330", role="img", aria_label=alt)
+
+
+def _frame(*labels: tuple[float, float, str, str]) -> list[Markup]:
+    left, top, right, bottom = PLOT
+    texts = [tag("text", shown, x=x, y=y, text_anchor=anchor) for x, y, shown, anchor in labels]
+    return [tag("path", d=f"M{left} {top}V{bottom}H{right}", class_="axis"), *texts]
+
+
+def _race(text: dict[str, str]) -> Markup:
+    shown = {
+        "sgd": "SGD",
+        "heavyball": "HeavyBall",
+        "nesterov": "Nesterov",
+        "rmsprop": "RMSprop",
+        "adam": "Adam",
+        "lion": "Lion",
+        "heun": "Heun",
+    }
+    circles = [tag("circle", id=name, r=r, cx=-20, cy=-20) for name, r in (("least", 7), ("begin", 5), ("end", 5))]
+    contours = [tag("path", d=_contours(name), class_="contour", data_land=name) for name in BOXES]
+    plan = _svg(text["plan"], *contours, tag("path", id="path"), *circles)
+    loss = _svg(text["descent"], *_heights(GRADIENTS, text), tag("path", id="loss"))
+    return tag(
+        "div",
+        _chooser("land", [(name, text[name]) for name in BOXES], text["land"]),
+        _chooser(
+            "rule", [("heavyball", "HeavyBall"), *((key, shown[key]) for key in kernel.RULES if key != "heavyball")], text["rule"]
+        ),
+        _slider("lr", text["lr"], -4, 0, 0.05, -0.7),
+        _slider("momentum", text["momentum"], 0, 0.99, 0.01, 0.9),
+        tag("div", plan, loss, class_="pair"),
+        tag("p", "", id="verdict", aria_live="polite"),
+        class_="knobs",
+    )
+
+
+def _heights(most: int, text: dict[str, str]) -> list[Markup]:
+    """Axes of a loss: 1e-10 to 1e4 upwards, gradients to the right."""
+    left, top, right, bottom = PLOT
+    middle = (left + right) / 2
+    ticks = [(left - 6, bottom - (power + 10) / 14 * (bottom - top) + 5, f"10{_raised(power)}", "end") for power in (-8, -4, 0, 4)]
+    across = [
+        (left, bottom + 18, "0", "middle"),
+        (right, bottom + 18, str(most), "end"),
+        (middle, bottom + 34, text["gradients"], "middle"),
+    ]
+    return _frame(*ticks, *across, (left + 8, top + 8, text["gap"], "start"))
+
+
+def _raised(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _contours(name: str) -> str:
+    """Lines of equal height of a landscape, in the picture's units."""
+    from contourpy import contour_generator
+
+    x0, x1, y0, y1 = BOXES[name]
+    left, top, right, bottom = PLOT
+    x, y = np.linspace(x0, x1, 90), np.linspace(y0, y1, 70)
+    gap = np.array([[kernel.value(name, (a, b)) - kernel.value(name, tuple(MINIMA[name])) for a in x] for b in y])  # type: ignore[arg-type]
+    lines = contour_generator(x, y, gap)
+    pieces = []
+    for level in np.geomspace(0.02, float(gap.max()) / 1.5, 11):
+        for piece in lines.lines(float(level)):
+            across = left + (np.asarray(piece)[:, 0] - x0) / (x1 - x0) * (right - left)
+            upward = bottom - (np.asarray(piece)[:, 1] - y0) / (y1 - y0) * (bottom - top)
+            pieces.append("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(across, upward, strict=True)))
+    return "".join(pieces)
+
+
+def _soft(text: dict[str, str]) -> Markup:
+    left, _, right, bottom = PLOT
+    plot = _svg(
+        text["soft_figure"],
+        *_frame(((left + right) / 2, bottom + 20, "θ₀", "middle"), (left - 14, 150, "θ₁", "end")),
+        tag("path", id="skip"),
+        tag("path", id="big"),
+        tag("path", id="soft"),
+        tag("text", text["big"], x=456, y=226, text_anchor="end", class_="water"),
+        tag("text", text["added"], x=456, y=248, text_anchor="end", class_="ink"),
+        tag("text", text["skipped"], x=456, y=270, text_anchor="end", class_="accent"),
+    )
+    return tag(
+        "div",
+        _chooser("softrule", [("heavyball", "HeavyBall"), ("adam", "Adam"), ("sgd", "SGD")], text["rule"]),
+        _slider("k", text["k"], 1, 6, 1, 4),
+        tag("figure", plot, tag("figcaption", "", id="softness", aria_live="polite")),
+        class_="knobs",
+    )
+
+
+def _heun(text: dict[str, str]) -> Markup:
+    plot = _svg(
+        text["heun_figure"],
+        *_heights(HEUN, text),
+        tag("path", id="hsgd"),
+        tag("path", id="hheun"),
+        tag("text", text["euler"], x=452, y=34, text_anchor="end", class_="water"),
+        tag("text", "Heun", x=452, y=56, text_anchor="end", class_="accent"),
+    )
+    return tag(
+        "div",
+        _slider("hlr", text["lr"], 0.002, 0.084, 0.002, 0.04),
+        tag("figure", plot, tag("figcaption", "", id="heuns", aria_live="polite")),
+        class_="knobs",
+    )
+
+
+def _measured(measured: dict[str, Any], text: dict[str, str]) -> Markup:
+    rows = []
+    for row in measured["rows"]:
+        spreads = [row[name]["ratio"] for name in ("sparse", "dense")]
+        told = [
+            f"{row[name]['ms']:.1f} ms ({m:.1f} ×, {low:.1f}–{high:.1f})"
+            for name, (low, m, high) in zip(("sparse", "dense"), spreads, strict=True)
+        ]
+        rows.append([f"{row['words']:,}", f"{row['hand']['ms']:.1f} ms", *told])
+    return table([text["words"], text["by_hand"], text["sparse"], text["dense"]], rows)

@@ -1,0 +1,69 @@
+"""What a rule does while the gradient is 0: the idle steps of a row of an embedding that no batch has read.
+
+    Adam:  m = b1^k m, v = b2^k v, and p moves on by a sum whose terms fall like (b1 / sqrt b2)^i: after `terms` of them it stands.
+
+So k idle steps are at most `terms` steps of the rule's own program with g = 0, then powers: slots fall by their factors, p by the
+decoupled decay. Where a rule does more than that (coupled decay makes v nonlinear, norms couple rows), it is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from thalweg.errors import RuleError
+from thalweg.optim.rule import Rule
+from thalweg.optim.transforms import Chained
+
+INNOCENT = ("clip_value", "clip_norm", "schedule", "freeze_nonfinite")  # transforms that leave g = 0 as it is
+# rule -> the slots that fall by a factor in every idle step, and the field that is the factor
+FALLING: dict[str, dict[str, str]] = {
+    "SGD": {},
+    "SignSGD": {},
+    "AdaGrad": {},
+    "HeavyBall": {"m": "momentum"},
+    "Nesterov": {"m": "momentum"},
+    "RMSprop": {"v": "alpha", "a": "alpha", "b": "momentum"},
+    "Adadelta": {"v": "rho", "d": "rho"},
+    "Adam": {"m": "b1", "v": "b2"},
+    "AdamW": {"m": "b1", "v": "b2"},
+    "NAdam": {"m": "b1", "v": "b2"},
+    "Lion": {"m": "b2"},
+}
+
+
+@dataclass(frozen=True)
+class Idle:
+    """terms: idle steps after which p stands but for its decay. falling: slot -> field. signs: p moves by lr sign m for ever."""
+
+    terms: int
+    falling: dict[str, str]
+    signs: bool
+
+
+def idle(rule: Rule, bits: int) -> Idle:
+    """The idle steps of a rule to 2^-bits of the first one. Raises RuleError for a rule that has no such form."""
+    bare = rule.rule if isinstance(rule, Chained) else rule
+    name = type(bare).__name__
+    wrong = [type(t).__name__ for t in rule.transforms if type(t).__name__ not in INNOCENT] if isinstance(rule, Chained) else []
+    if name not in FALLING or wrong:
+        reason = f"{wrong[0]} changes rows whose gradient is 0" if wrong else f"{name} has no idle steps in closed form"
+        msg = f"lazy rows: {reason}; rules that have are {', '.join(FALLING)}"
+        raise RuleError(msg)
+    if bare.wd and bare.decay == "coupled" and name != "SGD":
+        msg = f'lazy rows: coupled weight decay moves idle rows of {name} nonlinearly; use decay="decoupled"'
+        raise RuleError(msg)
+    ratio = _ratio(bare, name)
+    if ratio >= 1:
+        msg = f"lazy rows: {name} moves idle rows for ever where b1 >= sqrt(b2); here b1={rule.b1}, b2={rule.b2}"  # type: ignore[attr-defined]
+        raise RuleError(msg)
+    terms = math.ceil(-bits * math.log(2) / math.log(ratio)) if ratio > 0 else 0
+    return Idle(terms, FALLING[name], name == "Lion")
+
+
+def _ratio(rule: Rule, name: str) -> float:
+    """By how much an idle step is shorter than the one before."""
+    numbers = vars(rule)
+    if name in ("Adam", "AdamW", "NAdam"):
+        return float(numbers["b1"] / math.sqrt(numbers["b2"])) if numbers["b1"] else 0.0
+    return float(numbers.get("momentum", 0.0))

@@ -1,0 +1,265 @@
+"""A race: the same starts, the same batches and the same number of gradients for every rule, each at its own best rate.
+
+    from thalweg.optim.race import race
+    print(race(["sgd", "adam", optim.HeavyBall(momentum=0.99)], ["rosenbrock", "beale"], seeds=5, budget=600))
+
+Rates are tried on one grid, 10^(-5 ... 0) with three in a decade. The best one needs the fewest gradients (median over seeds) until
+the loss is within the problem's target of its least and stays there; ties, and rates that never arrive, are decided by the final
+loss. All seeds of all rates move as one array, so that a rule's `step` runs once for all of them.
+
+A rule that takes several gradients a step (`Rule.stages`) pays for each; all of a step are of the same batch.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from thalweg.energies.contract import Floats
+from thalweg.errors import InputError, OutputExistsError, RuleError, near_misses, whole_number
+from thalweg.optim.problems import PROBLEMS, Problem, Rows
+from thalweg.optim.rule import Rule
+from thalweg.optim.rules import get
+
+RATES: tuple[float, ...] = tuple(10 ** (k / 3) for k in range(-15, 1))
+RULES = ("sgd", "heavyball", "nesterov", "adagrad", "rmsprop", "adam", "lion")  # of a race without names
+SEEDS, BUDGET = 5, 600
+RECORDS = 60  # looks at the whole loss on the way; they cost no budget
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One rule on one problem, at its best rate. Gaps are losses above the problem's least one."""
+
+    problem: str
+    rule: str
+    lr: float | None  # None: the rule has no rate
+    evaluations: Floats  # (records,) gradients that were spent at each record
+    gaps: Floats  # (records, seeds); infinite after a divergence
+    arrived: Floats  # (seeds,) gradients until the gap was within the target for good; infinite if never
+    final: Floats  # (rates,) the median final gap at each rate
+    seconds: float  # of all rates and seeds together
+
+    def row(self) -> dict[str, Any]:
+        """Its line of the table: medians and quartiles over the seeds."""
+        low, middle, high = quartiles(self.gaps[-1])
+        early, usual, late = quartiles(self.arrived)
+        line = {"problem": self.problem, "rule": self.rule, "lr": self.lr}
+        line |= {"arrived": usual, "arrived_low": early, "arrived_high": late, "arrivals": int(np.isfinite(self.arrived).sum())}
+        return line | {"gap": middle, "gap_low": low, "gap_high": high, "seconds": self.seconds}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Race:
+    """What a race found: `entries`, `table()`, `to_html()`, and the table where it is printed or shown in a notebook."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[Problem, ...]
+    seeds: int
+    budget: int
+    seed: int
+    seconds: float
+
+    def of(self, problem: str) -> list[Entry]:
+        """The entries of a problem, the best first."""
+        return sorted((each for each in self.entries if each.problem == problem), key=_merit)
+
+    def table(self) -> list[dict[str, Any]]:
+        """A line for each rule on each problem, the best first. Arrivals count gradients; infinity is "never"."""
+        return [entry.row() for problem in self.problems for entry in self.of(problem.name)]
+
+    def to_html(self, locale: str = "en") -> str:
+        """The whole race as one page that loads nothing: tables, curves, and what each rate led to."""
+        from thalweg.optim.race_page import page
+
+        return page(self, locale)
+
+    def save(self, path: str | Path, *, overwrite: bool = False, locale: str = "en") -> None:
+        """Write the page. Raises OutputExistsError for a file that is there, StorageError."""
+        from thalweg.files import write_text
+
+        path = Path(path)
+        if path.exists() and not overwrite:
+            msg = f"{path} is there already: choose another name, or replace it with --overwrite (overwrite=True)"
+            raise OutputExistsError(msg)
+        write_text(path, self.to_html(locale))
+
+    def __str__(self) -> str:
+        lines = []
+        for problem in self.problems:
+            lines.append(f"{problem.name}: gap {problem.target:g} within {self.budget} gradients, {self.seeds} seeds")
+            lines.append(f"  {'rule':<34}{'lr':>10}{'arrived':>10}{'quartiles':>16}{'gap':>11}{'quartiles':>22}{'wall s':>8}")
+            for entry in self.of(problem.name):
+                line = entry.row()
+                spread = f"{count(line['arrived_low'])} to {count(line['arrived_high'])}"
+                gaps = f"{line['gap_low']:.2g} to {line['gap_high']:.2g}"
+                rate = "-" if line["lr"] is None else f"{line['lr']:.2g}"
+                lines.append(
+                    f"  {line['rule']:<34}{rate:>10}{count(line['arrived']):>10}{spread:>16}{line['gap']:>11.2g}{gaps:>22}"
+                    f"{line['seconds']:>8.2f}"
+                )
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        rules = dict.fromkeys(entry.rule for entry in self.entries)
+        return (
+            f"Race({len(rules)} rules on {', '.join(p.name for p in self.problems)}: {self.seeds} seeds, {self.budget} gradients)"
+        )
+
+    def _repr_html_(self) -> str:
+        from thalweg.optim.race_page import tables
+
+        return tables(self)
+
+
+def race(
+    rules: Sequence[Any] = RULES,
+    problems: Sequence[str | Problem] | None = None,
+    *,
+    seeds: int = SEEDS,
+    budget: int = BUDGET,
+    seed: int = 0,
+    progress: Callable[..., object] | None = None,
+) -> Race:
+    """Race rules (names, or rules with their numbers; their lr is tuned) on problems, all the built-in ones by default.
+
+    seeds: how many starts and orders of the data; budget: gradients that each may evaluate, for each seed and rate.
+    `progress(done, total, phase=...)` is called after each entry. Raises RuleError for what is no rule, InputError for an unknown
+    problem, for two alike, or numbers below 1.
+    """
+    seeds, budget = whole_number("seeds", seeds, least=1), whole_number("budget", budget, least=1)
+    seed = whole_number("seed", seed, least=0)
+    chosen = [_rule(each) for each in rules]
+    courses = [_problem(each) for each in (PROBLEMS if problems is None else problems)]
+    names = [label(each) for each in chosen]
+    for kind, given in (("rule", names), ("problem", [each.name for each in courses])):
+        if len(set(given)) < max(1, len(given)):
+            msg = f"there is no {kind} to race" if not given else f"two {kind}s are called {max(given, key=given.count)}"
+            raise InputError(msg)
+    began = time.monotonic()
+    entries = []
+    for k, problem in enumerate(courses):
+        starts, batches = _drawn(problem, seeds, budget, seed)
+        for i, (rule, name) in enumerate(zip(chosen, names, strict=True)):
+            entries.append(_run(rule, name, problem, starts, batches, budget))
+            if progress is not None:
+                progress(k * len(chosen) + i + 1, len(courses) * len(chosen), phase=f"racing on {problem.name}", unit="runs")
+    return Race(tuple(entries), tuple(courses), seeds, budget, seed, time.monotonic() - began)
+
+
+def label(rule: Rule) -> str:
+    """A rule by its name and the numbers that differ from its defaults, its rate left out: "HeavyBall(momentum=0.99)"."""
+    given = {each.name: each.default for each in fields(rule) if each.name != "lr"}
+    others = [f"{name}={getattr(rule, name)!r}" for name, default in given.items() if getattr(rule, name) != default]
+    return type(rule).__name__ + f"({', '.join(others)})" * bool(others)
+
+
+def _rule(given: Any) -> Rule:
+    rule = get(given)() if isinstance(given, str) else given
+    if not isinstance(rule, Rule):
+        msg = f"{given!r} is not a rule; give a name, or one made from a class of thalweg.optim, as in optim.Adam()"
+        raise RuleError(msg)
+    return rule
+
+
+def _problem(given: str | Problem) -> Problem:
+    if isinstance(given, Problem):
+        return given
+    if given not in PROBLEMS:
+        msg = f"there is no problem {given!r}.{near_misses(str(given), PROBLEMS)}"
+        raise InputError(msg)
+    return PROBLEMS[given]()
+
+
+def _drawn(problem: Problem, seeds: int, steps: int, seed: int) -> tuple[Floats, Rows | None]:
+    """Where each seed starts (seeds, d), and its batches, epoch by epoch (steps, seeds, batch)."""
+    chances = [np.random.default_rng([seed, k]) for k in range(seeds)]
+    starts = np.stack([problem.start(rng) for rng in chances])
+    if not problem.samples:
+        return starts, None
+    each = problem.samples // problem.batch
+    orders = []
+    for rng in chances:
+        epochs = [rng.permutation(problem.samples)[: each * problem.batch] for _ in range(-(-steps // each))]
+        orders.append(np.concatenate(epochs).reshape(-1, problem.batch)[:steps])
+    return starts, np.stack(orders, axis=1)
+
+
+def _run(rule: Any, name: str, problem: Problem, starts: Floats, batches: Rows | None, budget: int) -> Entry:
+    """All rates and seeds of one rule, as one array of points p (seeds, rates, d)."""
+    began = time.monotonic()
+    tuned = hasattr(rule, "lr")
+    rates = np.array(RATES if tuned else [0.0])
+    p = np.repeat(starts[:, None], len(rates), axis=1)
+    wide = _at(rule, rates) if tuned else rule
+    due = iter(sorted({round(k * budget / RECORDS) for k in range(RECORDS + 1)}))
+    at, gaps, spent, cost, look = [], [], 0, 1, next(due)
+    with np.errstate(all="ignore"):  # rates that are too large are part of the race
+        s = wide.init(p)
+        for t in itertools.count(1):
+            last = spent + cost > budget
+            if spent >= look or last:
+                at.append(spent)
+                gaps.append(problem.evaluate(p, None)[0] - problem.least)  # (seeds, rates)
+                look = next((k for k in due if k > spent), budget + 1)
+            if last:
+                break
+            p, s, cost = _step(wide, p, s, t, problem, None if batches is None else batches[t - 1])
+            spent += cost
+    found = np.stack(gaps).transpose(2, 0, 1)  # (rates, records, seeds)
+    found = np.where(np.isfinite(found), found, np.inf)
+    arrived = np.stack([_arrived(each, np.array(at), problem.target) for each in found])  # (rates, seeds)
+    final = np.array([quartiles(each[-1])[1] for each in found])
+    best = int(np.lexsort((final, np.array([quartiles(each)[1] for each in arrived])))[0])
+    rate = float(rates[best]) if tuned else None
+    return Entry(problem.name, name, rate, np.array(at, float), found[best], arrived[best], final, time.monotonic() - began)
+
+
+def _at(rule: Any, rates: Floats) -> Any:
+    """The rule at many rates: its lr is a column, which NumPy spreads over the parameters.   rates: (rates,)"""
+    wide = copy.copy(rule)
+    object.__setattr__(wide, "lr", rates[:, None])
+    return wide
+
+
+def _step(rule: Any, p: Floats, s: Any, t: int, problem: Problem, rows: Rows | None) -> tuple[Floats, Any, int]:
+    """The points and the state after step t, and how many gradients it took."""
+    walk, cost = rule.stages(p, s, t), 0
+    point = next(walk)
+    while True:
+        cost += 1
+        try:
+            point = walk.send(problem.evaluate(point, rows)[1])
+        except StopIteration as done:
+            return *done.value, cost
+
+
+def _arrived(gaps: Floats, at: Floats, target: float) -> Floats:
+    """How much was spent when each seed came within the target for good; infinite if it did not.   (records, seeds) -> (seeds,)"""
+    outside = np.where(gaps > target, np.arange(1, len(gaps) + 1)[:, None], 0).max(axis=0)  # the first record after the last one
+    return np.asarray(np.append(at, np.inf)[outside])
+
+
+def quartiles(values: Floats) -> tuple[float, float, float]:
+    """The lower quartile, median and upper quartile: of order statistics, so that infinities are allowed."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")
+    return float(low), float(middle), float(high)
+
+
+def _merit(entry: Entry) -> tuple[float, float]:
+    return quartiles(entry.arrived)[1], quartiles(entry.gaps[-1])[1]
+
+
+def count(evaluations: float) -> str:
+    """A number of gradients; "never" where it is infinite."""
+    return f"{evaluations:.0f}" if np.isfinite(evaluations) else "never"
+
+
+__all__ = ["PROBLEMS", "RATES", "Entry", "Problem", "Race", "race"]

@@ -1,0 +1,210 @@
+"""Lazy rows: a table of which a batch reads few rows is stepped only there, and takes the path of the dense optimizer.
+
+    opt = Adam(model.parameters());  opt.lazy_rows(model.embedding)
+
+A row whose gradient is 0 still moves, by momentum and decay. It is left as it is, `last` holds the number of steps that it has
+made, and those that it lacks are made when it is next read or updated (`thalweg.optim.idle`): before the embedding's forward pass,
+before a state is saved, before weights are averaged or swapped. A step costs what the touched rows cost, however tall the table.
+mode="skip" leaves idle steps out, as torch.optim.SparseAdam does: another path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg.errors import RuleError
+from thalweg.optim.backends import compiled
+from thalweg.optim.backends.lockstep import Run
+from thalweg.optim.idle import Idle, idle
+from thalweg.optim.program import Program
+from thalweg.optim.rule import Rule
+from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Mask
+from thalweg.optim.transforms import Chained, schedule
+
+Integers = compiled.Integers
+Floats = compiled.Floats
+
+
+class Rows:
+    """The rows of one parameter: which steps each has made, and the numbers of the steps.   last: (rows,) int32"""
+
+    def __init__(self, parameter: Tensor, mode: str) -> None:
+        self.parameter, self.skip = parameter, mode == "skip"
+        self.last = np.zeros(parameter.shape[0], dtype=np.int32)
+        self.steps = 0  # that any row may lack
+        self.numbers: dict[str, Floats] = {}  # of each of them: t, self.lr, ...; room for more at the end
+        self.table: LazyTable | None = None
+        self.read_ids: list[Tensor] = []
+
+    def read(self, ids: Tensor) -> None:
+        """Bring the rows that are about to be read to the present; a dense gradient that follows is taken to be theirs."""
+        rows = torch.unique(ids.detach().reshape(-1)).numpy()
+        self.bring(rows)
+        if torch.is_grad_enabled():
+            self.read_ids.append(torch.from_numpy(rows))
+
+    def note(self, inputs: Mapping[str, Floats]) -> None:
+        """One more step that rows may lack: its numbers."""
+        for name, value in inputs.items():
+            held = self.numbers.get(name)
+            if held is None or self.steps == len(held):
+                room = np.empty(max(64, 2 * self.steps))
+                if held is not None:
+                    room[: self.steps] = held[: self.steps]
+                held = self.numbers[name] = room
+            held[self.steps] = value[0]
+        self.steps += 1
+
+    def bring(self, rows: Integers, upto: int | None = None) -> None:
+        """Make the idle steps that these rows (each once) lack, but for those after `upto`."""
+        upto = self.steps if upto is None else upto
+        behind = rows[self.last[rows] < upto]
+        if len(behind) and self.table is not None and not self.skip:
+            self.table.make_idle(behind, self.last[behind].astype(np.int64), upto)
+        self.last[rows] = np.maximum(self.last[rows], upto)
+
+    def catch_up(self) -> None:
+        """Bring all rows to the present, and forget the numbers of the steps."""
+        self.bring(np.arange(len(self.last)))
+        self.forget()
+
+    def forget(self) -> None:
+        """Take all rows to be at the present, as after a state was loaded."""
+        self.last[:], self.steps, self.numbers = 0, 0, {}
+
+
+class LazyTable(CompiledTable):
+    """One parameter whose rows are stepped when they are touched: to the kernel, each row is a tensor."""
+
+    backend = "numba lazy"
+
+    def __init__(
+        self, programs: tuple[Program, ...], entries: Sequence[Entry], keys: Mapping[str, str], rule: Rule, rows: Rows
+    ) -> None:
+        super().__init__(programs, entries, keys)
+        self.rows, self.rule = rows, rule
+        self.idle: Idle = idle(rule, bits=60 if self.kind == "float64" else 30)
+        p = self.parameters[0]
+        if not p.is_contiguous() or self.kind not in KINDS.values() or p.element_size() < 4:
+            msg = f"lazy rows: a table of shape {tuple(p.shape)} has to be contiguous float32 or float64"
+            raise RuleError(msg)
+        self.width = p[0].numel()
+        self.stride = self.width * p.element_size()
+        self.zero = torch.zeros(self.width, dtype=p.dtype)
+        rows.table = self
+
+    def gradients(self) -> tuple[list[Tensor | None], Mask]:
+        """The gradient of the touched rows, and which they are: of a sparse one its own, of a dense one those that were read."""
+        g = self.parameters[0].grad
+        if g is None:
+            return [None], np.array([False])
+        if g.layout == torch.sparse_coo:
+            g = g.coalesce()
+            self.touched, values = g.indices()[0].numpy(), g.values().contiguous()
+        else:
+            read = self.rows.read_ids
+            found = torch.unique(torch.cat(read)) if read else g.reshape(len(g), -1).any(1).nonzero()[:, 0]
+            self.touched, values = found.numpy(), g[found].contiguous()
+        self.rows.read_ids = []
+        return [values], EVERY
+
+    def run(self, stage: int, gradients: list[Tensor | None], rows: Integers, inputs: dict[str, Floats]) -> Run:
+        if gradients[0] is None:
+            yield from ()
+            return {name: values[:1] for name, values in inputs.items() if name.startswith("s.")}
+        done = self.rows.steps
+        self.rows.bring(self.touched)
+        count = len(self.touched)
+        at = gradients[0].data_ptr() + np.arange(count, dtype=np.int64) * self.stride
+        which = np.zeros(count + 1, dtype=np.int64)  # the last tensor is empty: numbers of the whole table move without rows too
+        new = yield from compiled.run(self.kernels[0], self._tensors(self.touched, at), which, inputs, which, 1)
+        self.rows.note(inputs)
+        self.rows.last[self.touched] = done + 1
+        return {name: values[-1:] for name, values in new.items()}
+
+    def make_idle(self, rows: Integers, last: Integers, upto: int) -> None:
+        """The steps last ... upto - 1 of these rows with g = 0.   rows, last: (n,)"""
+        first = int(last.min())
+        numbers = {name: values[first:upto] for name, values in self.rows.numbers.items()}
+        if self.idle.signs:
+            self._signs(rows, last - first, numbers)
+            last_made = last
+        else:
+            last_made = np.minimum(last + self.idle.terms, upto)
+            self._loop(rows, last - first, last_made - first, numbers)
+        left = last_made - first
+        rest = left < upto - first
+        if rest.any():
+            self._powers(rows[rest], left[rest], numbers)
+
+    def _loop(self, rows: Integers, begin: Integers, end: Integers, numbers: dict[str, Floats]) -> None:
+        """The program itself, step by step: row r is a tensor end - begin times, one after the other."""
+        counts = end - begin
+        total = int(counts.sum())
+        if total:
+            row = np.repeat(rows, counts)
+            step = np.arange(total) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(begin, counts)
+            which = np.append(step, 0).astype(np.int64)
+            at = np.full(total, self.zero.data_ptr(), dtype=np.int64)
+            compiled.launch(self.kernels[0], self._tensors(row, at), which, numbers, which, 1)
+
+    def _powers(self, rows: Integers, begin: Integers, numbers: dict[str, Floats]) -> None:
+        """What is left of slots and of p after the steps begin ...: products of their factors."""
+        index = torch.from_numpy(rows)
+        for slot, name in self.idle.falling.items():
+            if slot in self.slots and f"self.{name}" in numbers:
+                self._scale(self.slots[slot][0], index, _suffix(numbers[f"self.{name}"])[begin])
+        if self.rule.wd and not self.idle.signs:
+            self._scale(self.parameters[0], index, _suffix(self._rounded(1 - self._rates(numbers) * numbers["self.wd"]))[begin])
+
+    def _signs(self, rows: Integers, begin: Integers, numbers: dict[str, Floats]) -> None:
+        """Lion's p = D p - sign(m) sum of D_i lr_i, as long as m = b2^k m is not 0 in its own precision."""
+        p, m, index = self.parameters[0], self.slots["m"][0], torch.from_numpy(rows)
+        rates = self._rates(numbers)
+        kept = _suffix(self._rounded(1 - rates * numbers["self.wd"] if self.rule.wd else np.ones_like(rates)))
+        rates = self._rounded(rates)
+        moved = np.append(np.cumsum((rates * kept[1:])[::-1])[::-1], 0.0)  # from each step to the present
+        mine = m[index].double().abs().log2()
+        least = math.log2(torch.finfo(m.dtype).smallest_normal) + math.log2(torch.finfo(m.dtype).eps) - 1  # half of what is not 0
+        alive = ((least - mine) / np.log2(numbers["self.b2"][-1])).clamp(0, len(rates)).nan_to_num(len(rates)).long()
+        ends = (torch.from_numpy(begin).reshape(-1, *[1] * (p.dim() - 1)) + alive).clamp(max=len(rates))
+        far = torch.from_numpy(moved)
+        start = far[torch.from_numpy(begin)].reshape(-1, *[1] * (p.dim() - 1))
+        with torch.no_grad():
+            shrunk = p[index].double() * torch.from_numpy(kept[begin]).reshape(-1, *[1] * (p.dim() - 1))
+            p[index] = (shrunk - m[index].double().sign() * (start - far[ends])).to(p.dtype)
+
+    def _rates(self, numbers: dict[str, Floats]) -> Floats:
+        rates = numbers["self.lr"]
+        for each in self.rule.transforms if isinstance(self.rule, Chained) else ():
+            rates = rates * each.factor(numbers["t"] - 1) if isinstance(each, schedule) else rates
+        return rates
+
+    def _rounded(self, factors: Floats) -> Floats:
+        """The factors as the kernel has them, in the precision that it computes in: over 300 steps their rounding shows."""
+        return factors.astype(self.kind).astype(np.float64)
+
+    def _scale(self, x: Tensor, index: Tensor, factors: Floats) -> None:
+        shape = (-1, *[1] * (x.dim() - 1))
+        with torch.no_grad():
+            x[index] = (x[index].double() * torch.from_numpy(factors).reshape(shape)).to(x.dtype)
+
+    def _tensors(self, rows: Integers, gradients: Integers) -> compiled.Tensors:
+        """Rows as tensors, and an empty one behind them.   rows, gradients (addresses): (n,)"""
+        homes = [self.parameters[0], *(slots[0] for slots in self.slots.values())]
+        at = [home.data_ptr() + rows * self.stride for home in homes]
+        sizes = np.append(np.full(len(rows), self.width, dtype=np.int64), 0)
+        addresses = np.zeros((len(at) + 1, len(sizes)), dtype=np.int64)
+        addresses[:, :-1] = [at[0], gradients, *at[1:]]
+        return compiled.Tensors(addresses, compiled.chunked(sizes), sizes)
+
+
+def _suffix(factors: Floats) -> Any:
+    """The products of all factors from each on, and 1 behind the last.   (n,) -> (n + 1,)"""
+    return np.append(np.cumprod(factors[::-1])[::-1], 1.0)

@@ -1,0 +1,56 @@
+"""The tour's optim section: a race of rules on the built-in problems, and what one of them runs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from thalweg.console import duration
+from thalweg.optim import race_page
+from thalweg.optim.race import RATES, RULES, Race, race
+from thalweg.optim.rules import get
+from thalweg.page import Exhibit, Markup, Section, tag
+
+SEEDS, BUDGET = 3, 400
+SHOWN = ("double-well", "rosenbrock")  # whose curves are drawn
+TEXT: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "tour.toml").read_text(encoding="utf-8"))
+
+
+def section(*, locale: str = "en", progress: Callable[..., object] | None = None) -> Section:
+    """Race seven rules on all problems."""
+    text = TEXT[locale]
+    found = race(RULES, seeds=SEEDS, budget=BUDGET, progress=progress)
+    program = get("adam")().program()
+    cost = program.cost()
+    runs = len(found.entries) * len(RATES) * SEEDS
+    return Section(
+        title=_title(found, text),
+        claim=text["claim"].format(budget=BUDGET),
+        exhibits=[
+            Exhibit(race_page.matrix(found, locale), text["matrix"].format(seeds=SEEDS)),
+            *(race_page.curves(found, name, locale) for name in SHOWN),
+            Exhibit(listing(str(program)), text["program"].format(rule=program.rule)),
+        ],
+        numbers=[
+            (text["runs"], f"{runs:,}"),
+            (text["gradients"], f"{runs * BUDGET:,}"),
+            (text["seconds"], duration(found.seconds)),
+            (text["bytes"], text["element"].format(n=cost.reads + cost.writes)),
+        ],
+        command=f"thalweg optim race --seeds {SEEDS} --budget {BUDGET} --out race.html",
+    )
+
+
+def listing(text: str) -> Markup:
+    """Code, line by line: a line break in a text would be shown as its code."""
+    lines = text.split("\n")
+    return tag("pre", tag("code", *(part for line in lines[:-1] for part in (line, tag("br"))), lines[-1]))
+
+
+def _title(found: Race, text: dict[str, str]) -> str:
+    """Which rule arrives first most often."""
+    first = Counter(found.of(problem.name)[0].rule for problem in found.problems)
+    [(rule, wins)] = first.most_common(1)
+    return text["title" if wins < len(found.problems) else "all"].format(rule=rule, wins=wins, n=len(found.problems))

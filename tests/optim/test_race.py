@@ -1,0 +1,311 @@
+"""The race: closed forms on a parabola, gradients that fit their losses, equal conditions for all, and a harmless page."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import thalweg
+from thalweg import energies, optim
+from thalweg.errors import EnergyError, InputError, OutputExistsError, RuleError
+from thalweg.optim import problems, race_page
+from thalweg.optim.problems import PROBLEMS, Problem
+from thalweg.optim.race import RATES, Race, label, race
+
+
+def watched(problem: Problem, seen: list[Any]) -> Problem:
+    """The same problem, which writes down every point and batch at which a gradient is taken."""
+
+    def evaluate(p, rows):
+        seen.append((p.copy(), None if rows is None else rows.copy()))
+        return problem.evaluate(p, rows)
+
+    return Problem(problem.name, problem.start, evaluate, problem.target, problem.least, problem.samples, problem.batch)
+
+
+@dataclass(frozen=True)
+class Plain(optim.Rule):
+    """Gradient descent whose step is no learning rate."""
+
+    size: float = optim.const(1.0)
+
+    def step(self, p, g, s, t):
+        return p - self.size * g, s
+
+
+# ---- mathematics
+
+
+def test_the_grid_has_three_rates_in_a_decade():
+    assert len(RATES) == 16
+    assert (RATES[0], RATES[-1]) == (pytest.approx(1e-5), 1)
+    assert [b / a for a, b in itertools.pairwise(RATES)] == pytest.approx([10 ** (1 / 3)] * 15)
+
+
+def test_gradient_descent_on_the_parabola_is_its_closed_form_at_every_rate():
+    """p_t = (1 - lr curvature)^t p_0, so the gap is half the sum of curvature p_t^2: for all 16 rates, diverging ones too."""
+    [entry] = race(["sgd"], ["parabola"], seeds=3, budget=40, seed=7).entries
+    starts = np.stack([PROBLEMS["parabola"]().start(np.random.default_rng([7, k])) for k in range(3)])  # (seeds, 2)
+    curvatures = np.array([1.0, 100.0])
+    for rate, found in zip(RATES, entry.final, strict=True):
+        expected = ((1 - rate * curvatures) ** 80 * starts**2 * curvatures).sum(axis=1) / 2
+        assert found == pytest.approx(np.median(expected), rel=1e-9)
+    gaps = ((1 - entry.lr * curvatures) ** (2 * entry.evaluations[:, None, None]) * starts**2 * curvatures).sum(axis=2) / 2
+    np.testing.assert_allclose(entry.gaps, gaps, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_gradient_of_a_problem_is_that_of_its_loss(name):
+    """Central differences in a random direction, on all samples and on batches of each seed's own."""
+    problem = PROBLEMS[name]()
+    rng = np.random.default_rng(1)
+    p = np.stack([[problem.start(rng) for _ in range(2)] for _ in range(3)])  # (seeds, rates, d)
+    batches = [None] + [rng.integers(problem.samples, size=(3, problem.batch)) for _ in range(bool(problem.samples))]
+    for rows in batches:
+        direction, h = rng.standard_normal(p.shape), 1e-5
+        slope = (problem.evaluate(p, rows)[1] * direction).sum(axis=-1)
+        ahead, behind = (problem.evaluate(p + sign * h * direction, rows)[0] for sign in (1, -1))
+        np.testing.assert_allclose(slope, (ahead - behind) / (2 * h), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["logistic", "spirals"])
+def test_the_mean_over_the_batches_of_an_epoch_is_the_whole_loss(name):
+    """Batches of equal size that cover all samples."""
+    problem = PROBLEMS[name]()
+    p = problem.start(np.random.default_rng(0))[None, None]
+    rows = np.random.default_rng(1).permutation(problem.samples).reshape(-1, 1, problem.batch)
+    parts = [problem.evaluate(p, each) for each in rows]
+    loss, gradient = problem.evaluate(p, None)
+    np.testing.assert_allclose(np.mean([part[0] for part in parts], axis=0), loss, rtol=1e-12)
+    np.testing.assert_allclose(np.mean([part[1] for part in parts], axis=0), gradient, rtol=1e-9, atol=1e-15)
+
+
+def test_the_least_loss_of_the_logistic_regression_is_its_minimum():
+    """Full-batch descent comes as near as it likes, and never below."""
+    problem = PROBLEMS["logistic"]()
+    p = problem.start(np.random.default_rng(0))[None, None]
+    for _ in range(20_000):
+        loss, g = problem.evaluate(p, None)
+        p = p - 0.05 * g
+    assert 0 <= loss.item() - problem.least < 1e-4
+
+
+# ---- equal conditions
+
+
+def test_every_rule_and_every_rate_starts_from_the_same_points_and_sees_the_same_batches():
+    seen: dict[str, list[Any]] = {"sgd": [], "adam": []}
+    for rule, places in seen.items():
+        race([rule], [watched(PROBLEMS["logistic"](), places)], seeds=3, budget=20)
+    starts = [places[0][0] for places in seen.values()]
+    np.testing.assert_array_equal(*starts)
+    assert starts[0].shape == (3, len(RATES), 8)
+    assert (starts[0] == starts[0][:, :1]).all()
+    batches = [[rows for _, rows in places if rows is not None] for places in seen.values()]
+    np.testing.assert_array_equal(*batches)
+    first_epoch = np.sort(np.stack(batches[0][:16]).transpose(1, 0, 2).reshape(3, -1), axis=1)
+    np.testing.assert_array_equal(first_epoch, np.tile(np.arange(256), (3, 1)))
+
+
+def test_many_chains_in_one_array_are_the_chains_one_by_one():
+    """For every rule: the chain of the best rate is that of `thalweg.descend` with that rate from the same start."""
+    energy, start = energies.Rosenbrock(), [0.5, 0.5]
+    for name, kind in optim.RULES.items():
+        problem = problems.of_energy(energy, start, name="valley")
+        [entry] = race([name], [problem], seeds=2, budget=30).entries
+        x = np.stack([problem.start(np.random.default_rng([0, k])) for k in range(2)])
+        run = thalweg.descend(energy, x, kind(lr=entry.lr), steps=30)
+        np.testing.assert_allclose(entry.gaps, run.energy[entry.evaluations.astype(int)], rtol=1e-9, atol=1e-12)
+
+
+def test_the_budget_counts_gradients():
+    """Heun takes two for a step, so with an odd budget one is left over; the looks at the whole loss are free."""
+    seen: list[Any] = []
+    [entry] = race([optim.Heun()], [watched(PROBLEMS["parabola"](), seen)], seeds=1, budget=21).entries
+    assert entry.evaluations[-1] == 20
+    assert len(seen) == 20 + len(entry.evaluations)
+    [entry] = race(["sgd"], ["parabola"], seeds=1, budget=21).entries
+    assert entry.evaluations[-1] == 21
+
+
+def test_heun_on_the_parabola_is_its_closed_form():
+    """p_t = (1 - x + x^2/2)^t p_0 with x = lr curvature, and both stages see one batch."""
+    [entry] = race([optim.Heun()], ["parabola"], seeds=1, budget=20).entries
+    start, curvatures = PROBLEMS["parabola"]().start(np.random.default_rng([0, 0])), np.array([1.0, 100.0])
+    for rate, found in zip(RATES, entry.final, strict=True):
+        x = rate * curvatures
+        assert found == pytest.approx(((1 - x + x * x / 2) ** 20 * start**2 * curvatures).sum() / 2, rel=1e-9)
+    seen: list[Any] = []
+    race([optim.Heun()], [watched(PROBLEMS["spirals"](), seen)], seeds=2, budget=8)
+    rows = [each for _, each in seen if each is not None]
+    assert len(rows) == 8
+    np.testing.assert_array_equal(rows[0::2], rows[1::2])
+
+
+def test_a_rule_that_never_arrives_is_tuned_by_its_final_loss():
+    [entry] = race(["sgd"], ["rosenbrock"], seeds=3, budget=50).entries
+    assert np.isinf(entry.arrived).all()
+    assert entry.final[RATES.index(entry.lr)] == entry.final.min()
+
+
+def test_arrival_is_for_good():
+    """A chain that comes within the target and leaves it again has arrived when it comes back for the last time."""
+    tent = {0: 1.0, 1: 0.0, 2: 1.0, 3: 0.0}
+
+    def evaluate(p, rows):
+        return np.vectorize(lambda x: tent.get(round(x), 0.0))(p[..., 0]), -np.ones_like(p)
+
+    problem = Problem("tent", lambda rng: np.zeros(1), evaluate, target=0.5)
+    [entry] = race([Plain(1.0)], [problem], seeds=1, budget=5).entries
+    assert entry.arrived.tolist() == [3]
+
+
+def test_a_race_is_reproducible_and_its_seed_matters():
+    def gaps(seed):
+        return np.stack([entry.gaps for entry in race(["adam"], ["logistic", "beale"], seeds=2, budget=30, seed=seed).entries])
+
+    np.testing.assert_array_equal(gaps(0), gaps(0))
+    assert (gaps(0) != gaps(1)).any()
+
+
+def test_momentum_crosses_the_barrier_and_descent_does_not():
+    """At every rate, gradient descent fails to come to rest in the deeper well; the heavy ball rests there."""
+    result = race(["sgd", "heavyball"], ["double-well"], seeds=5)
+    ball, descent = result.of("double-well")
+    assert (ball.rule, descent.rule) == ("HeavyBall", "SGD")
+    assert np.isfinite(ball.arrived).all()
+    assert np.isinf(descent.arrived).all()
+
+
+# ---- what one gives it
+
+
+def test_a_rule_is_named_by_what_differs_from_its_defaults():
+    assert label(optim.HeavyBall(lr=0.5)) == "HeavyBall"
+    assert label(optim.HeavyBall(momentum=0.99, convention="ema")) == "HeavyBall(momentum=0.99, convention='ema')"
+
+
+def test_an_energy_of_ones_own_is_a_problem():
+    class Bowl:
+        start = (3.0, 4.0)
+        target = 0.5
+
+        def __call__(self, x):
+            return (x * x).sum(axis=1)
+
+        def gradient(self, x):
+            return 2 * x
+
+    for given in (Bowl, Bowl(), lambda: problems.of_energy(Bowl(), [3.0, 4.0], target=0.5)):
+        problem = problems.as_problem(given, "bowl")
+        assert (problem.name, problem.target) == ("bowl", 0.5)
+        [entry] = race(["sgd"], [problem], seeds=2, budget=60).entries
+        assert np.isfinite(entry.arrived).all()
+
+
+@pytest.mark.parametrize("given", [3, "text", object(), energies.Rosenbrock, lambda: None])
+def test_what_is_no_problem_is_one_line(given):
+    with pytest.raises(InputError, match="mine is no problem to race on: give an energy"):
+        problems.as_problem(given, "mine")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"rules": ["adm"]}, RuleError, "there is no rule 'adm'.*adam"),
+        ({"rules": [optim.Adam]}, RuleError, "is not a rule"),
+        ({"rules": [3]}, RuleError, "3 is not a rule"),
+        ({"rules": []}, InputError, "there is no rule to race"),
+        ({"rules": ["adam", optim.Adam(lr=0.5)]}, InputError, "two rules are called Adam"),
+        ({"problems": ["bale"]}, InputError, "there is no problem 'bale'.*beale"),
+        ({"problems": []}, InputError, "there is no problem to race"),
+        ({"problems": ["beale", "beale"]}, InputError, "two problems are called beale"),
+        ({"seeds": 0}, InputError, "seeds=0"),
+        ({"budget": 0.5}, InputError, "budget=0.5"),
+        ({"seed": -1}, InputError, "seed=-1"),
+    ],
+)
+def test_wrong_use_is_one_line(given, error, said):
+    with pytest.raises(error, match=said) as caught:
+        race(**given)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_faulty_energy_or_start_is_refused_before_the_race():
+    with pytest.raises(EnergyError, match="must return shape"):
+        problems.of_energy((lambda x: x, lambda x: x), [1.0, 2.0])
+    with pytest.raises(InputError, match="give one point"):
+        problems.of_energy(energies.Beale(), [[1.0, 2.0], [3.0, 4.0]])
+
+
+def test_a_rule_without_a_rate_runs_as_it_is():
+    [entry] = race([Plain(0.01)], ["parabola"], seeds=1, budget=10).entries
+    assert entry.lr is None
+    assert entry.row()["lr"] is None
+
+
+# ---- what it shows
+
+
+@pytest.fixture(scope="module")
+def small() -> Race:
+    return race(["sgd", "adam"], ["parabola", "double-well"], seeds=3, budget=60)
+
+
+def test_the_table_has_a_line_for_each_rule_on_each_problem_the_best_first(small):
+    rows = small.table()
+    assert [row["problem"] for row in rows] == ["parabola"] * 2 + ["double-well"] * 2
+    for row in rows:
+        assert row["gap_low"] <= row["gap"] <= row["gap_high"]
+        assert row["arrived_low"] <= row["arrived"] <= row["arrived_high"]
+        assert row["seconds"] > 0
+    assert all(math.isinf(row["arrived"]) == (row["arrivals"] <= 1) for row in rows)
+    text = str(small)
+    assert all(row["rule"] in text for row in rows)
+    assert repr(small) == "Race(2 rules on parabola, double-well: 3 seeds, 60 gradients)"
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_the_page_loads_nothing_and_says_the_numbers(small, references, locale):
+    page = small.to_html(locale)
+    assert references(page) == []
+    assert page.count("<svg") == 4
+    for row in small.table():
+        assert f"<td>{row['rule']}</td>" in page
+
+
+def test_both_languages_say_the_same_things():
+    english, chinese = race_page.texts()["en"], race_page.texts()["zh"]
+    assert set(english) == set(chinese)
+
+
+def test_a_name_of_a_problem_is_text_on_the_page():
+    """Neither markup nor a formula, which matplotlib would refuse."""
+    problem = problems.of_energy(energies.Beale(), [1.0, 1.0], name="<script>$\\frac{$")
+    page = race(["sgd"], [problem], seeds=1, budget=5).to_html()
+    assert "<script>$" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_a_page_is_written_and_not_overwritten(small, tmp_path):
+    path = tmp_path / "race.html"
+    small.save(path)
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        small.save(path)
+    small.save(path, overwrite=True)
+
+
+def test_a_notebook_shows_the_tables(small):
+    assert small._repr_html_().count("<table>") == 2
+
+
+def test_progress_counts_the_runs():
+    calls: list[tuple[int, int]] = []
+    race(["sgd", "adam"], ["beale"], seeds=1, budget=3, progress=lambda done, total, **_: calls.append((done, total)))
+    assert calls == [(1, 2), (2, 2)]

@@ -1,0 +1,176 @@
+"""The soft batch: k small batches make the step of one large one, and nothing else moves."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from thalweg import optim
+from thalweg.errors import RuleError
+from thalweg.optim import chain, clip_norm, schedule, schedules
+
+torch = pytest.importorskip("torch")
+fused = pytest.importorskip("thalweg.optim.torch")
+
+
+def problem(dtype=torch.float64):
+    """A small network and a loss that is a mean over samples."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Tanh(), torch.nn.Linear(6, 2)).to(dtype)
+    x, y = torch.randn(240, 4, dtype=dtype), torch.randn(240, 2, dtype=dtype)
+    return model, x, y
+
+
+def backward(model, x, y):
+    model.zero_grad()
+    torch.nn.functional.mse_loss(model(x), y).backward()
+
+
+def trained(rule, sizes, soft: bool, steps=4, dtype=torch.float64, **options):
+    """Parameters after steps on batches of sum(sizes) samples, cut into parts of these sizes or whole."""
+    model, x, y = problem(dtype)
+    opt = fused.Optimizer(model.parameters(), rule, soft_batch=len(sizes) if soft else 1, **options)
+    total = sum(sizes)
+    for k in range(steps):
+        batch = slice(k * total, (k + 1) * total)
+        xs, ys = ([whole] if not soft else whole.split(sizes) for whole in (x[batch], y[batch]))
+        for part_x, part_y in zip(xs, ys, strict=True):
+            backward(model, part_x, part_y)
+            opt.step(weight=len(part_x))
+    assert opt.updates == steps
+    return [p.detach() for p in model.parameters()]
+
+
+@pytest.mark.parametrize("sizes", [[15, 15, 15, 15], [30, 5, 24, 1]], ids=["equal", "unequal"])
+@pytest.mark.parametrize("make", [*optim.RULES.values()], ids=lambda make: make.__name__)
+def test_k_small_batches_are_one_large_one(make, sizes):
+    """Weighted by samples, with decay, a schedule and clipping of the whole norm, to round-off in float64."""
+    rule = chain(clip_norm(0.1), schedule(schedules.cosine(10)), make(wd=0.1))
+    for a, b in zip(*(trained(rule, sizes, soft, backend="foreach") for soft in (True, False)), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-10)
+
+
+def test_the_mean_of_unequal_means_is_not_the_mean():
+    """Without weights the parts of 30, 5, 24 and 1 samples count alike, and another step is made."""
+    weighted = trained(optim.SGD(lr=0.1), [30, 5, 24, 1], soft=True)
+    model, x, y = problem()
+    opt = fused.SGD(model.parameters(), lr=0.1, soft_batch=4)
+    for k in range(4):
+        for part in slice_of(k):
+            backward(model, x[part], y[part])
+            opt.step()
+    assert not torch.allclose(weighted[0], model[0].weight.detach(), rtol=1e-3)
+
+
+def slice_of(k):
+    begin = 60 * k
+    return [slice(begin + a, begin + b) for a, b in ((0, 30), (30, 35), (35, 59), (59, 60))]
+
+
+def test_between_updates_nothing_moves():
+    """Neither p nor slots, t, decay or schedule: the whole optimizer is as it was."""
+    model, x, y = problem()
+    opt = fused.Optimizer(model.parameters(), chain(schedule(schedules.exp(0.5)), optim.AdamW(lr=0.1)), soft_batch=3)
+    for k in range(7):
+        backward(model, x[:10], y[:10])
+        before = copy.deepcopy((opt.state_dict()["state"], model.state_dict(), opt.updates))
+        opt.step()
+        after = (opt.state_dict()["state"], model.state_dict(), opt.updates)
+        same = repr(before) == repr(after)
+        assert same == (k not in (2, 5)), k
+
+
+def test_a_tail_is_flushed_with_its_own_weights():
+    """Five batches with k = 3: an update of three, and one of two."""
+    model, x, y = problem()
+    opt = fused.SGD(model.parameters(), lr=0.1, soft_batch=3)
+    twin, _, _ = problem()
+    plain = torch.optim.SGD(twin.parameters(), lr=0.1)
+    for part in (slice(0, 10), slice(10, 20), slice(20, 30), slice(30, 35), slice(35, 55)):
+        backward(model, x[part], y[part])
+        opt.step(weight=part.stop - part.start)
+    opt.flush()
+    opt.flush()  # nothing is left
+    for part in (slice(0, 30), slice(30, 55)):
+        backward(twin, x[part], y[part])
+        plain.step()
+    assert opt.updates == 2
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_the_gradient_of_the_last_batch_is_still_there_afterwards():
+    model, x, y = problem()
+    opt = fused.SGD(model.parameters(), soft_batch=2)
+    for part in (slice(0, 10), slice(10, 30)):
+        backward(model, x[part], y[part])
+        mine = model[0].weight.grad
+        kept = mine.clone()
+        opt.step()
+        assert model[0].weight.grad is mine
+        assert torch.equal(mine, kept)
+
+
+def test_a_soft_batch_of_bfloat16_is_added_up_in_float32():
+    """256 gradients of 1 and one of 2^-8 each: in bfloat16 the sum would stop at 256. The mean is 1 + 2^-8, rounded once."""
+    p = torch.zeros(1, dtype=torch.bfloat16, requires_grad=True)
+    opt = fused.SGD([p], lr=1.0, soft_batch=512)
+    for k in range(512):
+        p.grad = torch.full_like(p, 1.0 if k % 2 else 1.0 + 2**-7)
+        opt.step()
+    assert p.item() == torch.tensor(-(1 + 2**-8)).to(torch.bfloat16).item()
+
+
+def test_a_parameter_without_gradients_counts_as_zero_in_a_batch_that_has_others():
+    """g = (w_1 g_1 + w_2 0) / (w_1 + w_2); one that has none in any batch is left alone."""
+    p, q, r = (torch.zeros(1, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    opt = fused.Optimizer([p, q, r], optim.SGD(lr=1.0), soft_batch=2)
+    for g, weight in ((4.0, 1), (None, 3)):
+        p.grad = torch.full_like(p, 4.0)
+        q.grad = None if g is None else torch.full_like(q, g)
+        opt.step(weight=weight)
+    assert [p.item(), q.item(), r.item()] == [-4, -1, 0]
+    assert r not in opt.state
+
+
+def test_a_batch_that_is_begun_is_saved_and_pickled():
+    model, x, y = problem()
+    opt = fused.Adam(model.parameters(), soft_batch=3)
+    for k in range(2):
+        backward(model, x[10 * k :], y[10 * k :])
+        opt.step(weight=10 + k)
+    twin_model, twin = pickle.loads(pickle.dumps((model, opt)))
+    late_model = copy.deepcopy(model)
+    late = fused.Adam(late_model.parameters(), soft_batch=3)
+    late.load_state_dict(opt.state_dict())
+    for m, o in ((model, opt), (twin_model, twin), (late_model, late)):
+        backward(m, x[:30], y[:30])
+        o.step(weight=5)
+        assert o.updates == 1
+    for other in (twin_model, late_model):
+        for a, b in zip(model.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_grad_scaler_s_scale_is_divided_out_of_every_batch():
+    p = torch.zeros(1, requires_grad=True)
+    opt = fused.SGD([p], lr=1.0, soft_batch=2)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    for slope in (2.0, 4.0):
+        p.grad = None
+        scaler.scale((slope * p).sum()).backward()
+        scaler.step(opt)
+        scaler.update()
+    assert p.item() == -3
+
+
+@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "3", True])
+def test_a_weight_is_a_number_of_at_least_zero(weight):
+    p = torch.zeros(1, requires_grad=True)
+    p.grad = torch.ones(1)
+    with pytest.raises(RuleError, match="of a batch is not a number of at least 0"):
+        fused.SGD([p], soft_batch=2).step(weight=weight)
+    with pytest.raises(ValueError, match="soft_batch=0 is not a whole number"):
+        fused.SGD([p], soft_batch=0)
