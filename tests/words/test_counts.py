@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import InputError
-from thalweg.words import accumulate
+from thalweg.words import accumulate, counting
 from thalweg.words.counts import DISTANCES, CooccurrenceCounts, count, distance_weights
 from thalweg.words.reading import Tokens, read
 
@@ -204,3 +204,16 @@ def test_progress_counts_up_to_all_tokens(zipf: Tokens, monkeypatch: pytest.Monk
 def test_the_repr_says_what_was_counted() -> None:
     found = count(read(LINES, min_count=1), window=2)
     assert repr(found) == "CooccurrenceCounts(4 words, 5 stored pairs, 8 tokens, window=2, distance='harmonic')"
+
+
+@pytest.mark.parametrize(("name", "value"), [("phrases", 0.3), ("lower", False), ("digits", False), ("language", "whitespace")])
+def test_counts_of_texts_that_were_read_differently_are_not_added(name: str, value: object) -> None:
+    """Words that are spelled or joined by other rules are other words: such counts were added in silence."""
+    lines = ["The cat 1 sat on the mat"] * 6
+    one, other = counting.count(lines, min_count=1), counting.count(lines, min_count=1, **{name: value})
+    message = f"counts with {name} .+ and .+ cannot be added: count again with the same {name}"
+    with pytest.raises(InputError, match=message):
+        one.merge(other)
+    with pytest.raises(InputError, match=message):
+        counting.count(lines, min_count=1, merge=other)
+    assert one.merge(one).total_tokens == 2 * one.total_tokens

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from thalweg.errors import ExpressionError
 from thalweg.words.expression import parse
 
-SIGNS = {1: ["+", "＋"], -1: ["-", "－", "−"]}
+SIGNS = {1: ["+", "＋"], -1: ["-", "－", "−", "–"]}
 WORDS = st.text(st.characters(exclude_characters='"”', exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)
-PLAIN = st.text("abé飞-+−_'.1", min_size=1, max_size=6).filter(lambda word: word not in "+-−")
+PLAIN = st.text("abé飞-+−–_'.1", min_size=1, max_size=6).filter(lambda word: word not in "+-−–")
 
 
 @given(st.lists(st.tuples(st.sampled_from([1, -1]), WORDS, st.sampled_from(['""', "“”"])), min_size=1, max_size=5), st.data())

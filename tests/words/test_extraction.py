@@ -164,3 +164,20 @@ def test_plain_text_is_not_taken_apart(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text('<p>one</p> {"text": "two"}')
     assert set(read(tmp_path, min_count=1).words) == {"p", "one", "text", "two"}
     assert corpus.SUFFIXES[-1] in extraction.FORMS
+
+
+def test_what_is_not_shown_separates() -> None:
+    """<template> and <noscript> joined the words around them."""
+    for tag in ("template", "noscript"):
+        assert text_of(f"<p>one<{tag}>two</{tag}>three</p>").split() == [b"one", b"two", b"three"]
+
+
+def test_a_page_that_is_not_utf_8_is_read_as_it_says(tmp_path: Path) -> None:
+    """Its <meta charset> counts where decoding as UTF-8 fails, and only there."""
+    for k, declared in enumerate(['<meta charset="gb18030">', "<META http-equiv=x content='text/html; charset=GBK'>"]):
+        (tmp_path / f"{k}.html").write_bytes(f"<html>{declared}<p>广州 广州 飞机 飞机".encode("gb18030"))
+        assert set(read(tmp_path / f"{k}.html", min_count=1).words) == {"广州", "飞机"}
+    (tmp_path / "u.html").write_text("<meta charset=latin-1><p>café café olé", encoding="utf-8")
+    assert read(tmp_path / "u.html", min_count=1).words == ["café", "olé"]
+    for name in (b"utf-16", b"idna", b"rot13", b"x", b""):
+        assert extraction.declared(b"<meta charset=" + name + b">\xe9") is None

@@ -484,3 +484,27 @@ def test_the_formats_of_the_commands_are_those_of_the_library() -> None:
     from thalweg.words.commands import converting
 
     assert tuple(converting.FORMATS) == formats.FORMATS == tuple(formats.WRITERS)
+
+
+@pytest.mark.parametrize("name", ["v.txt.gz", "v.vec.bz2", "v.bin.gz", "v.bin.xz", "v.npz.gz", "v.safetensors.xz"])
+def test_a_name_that_promises_compression_keeps_it(tmp_path: Path, name: str) -> None:
+    """v.bin.gz held plain bytes, and v.txt.gz had no format."""
+    made, file = vectors(), tmp_path / name
+    made.export(file)
+    opener: Any = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[file.suffix]
+    made.export(tmp_path / file.stem)
+    with opener(file) as stream:
+        assert stream.read() == (tmp_path / file.stem).read_bytes()
+    assert same(WordVectors.read(file), made)
+
+
+def test_vectors_are_not_written_to_standard_output(tmp_path: Path) -> None:
+    vectors().save(tmp_path / "vec")
+    done = CliRunner().invoke(program, ["words", "export", str(tmp_path / "vec"), "-", "--to", "npz"])
+    assert (done.exit_code, "- is no name for a file of vectors" in done.stderr) == (1, True)
+
+
+def test_a_compression_that_is_not_written_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing is written with Zstandard"):
+        vectors().export(tmp_path / "v.bin.zst", "word2vec-bin")
+    assert not list(tmp_path.iterdir())

@@ -103,3 +103,13 @@ def test_phrases_are_in_the_manifest_and_decide_what_is_resumed(tmp_path: Path) 
 def test_a_threshold_out_of_range_is_an_error(threshold: Any) -> None:
     with pytest.raises(InputError, match="is not a number from -1, below 1"):
         read(["a b"], phrases=threshold)
+
+
+def test_a_question_is_joined_as_the_corpus_was() -> None:
+    """Phrases were forgotten when a text was asked about: place("New York") knew nothing. The left pair comes first."""
+    names = ["the", "new_york", "york_city", "new", "york", "city"]
+    vectors = np.eye(6, dtype=np.float32)
+    joins = words.WordVectors(names, None, vectors, info={"phrases": 0.5})
+    assert joins.cut("The New York city, new_york: york City") == ["the", "new_york", "city", "new_york", "york_city"]
+    assert [joins.place(word) for word in ("New York", "new_york", "New_York", "york")] == [1, 1, 1, 4]
+    assert words.WordVectors(names, None, vectors).cut("new york") == ["new", "york"]

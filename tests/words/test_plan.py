@@ -114,3 +114,52 @@ def test_merged_counts_tell_how_much_was_read(text: Path, tmp_path: Path) -> Non
 def test_gensims_names_of_settings_are_answered_with_ours(text: Path) -> None:
     with pytest.raises(TypeError, match=r"there is no setting 'vector_size'\. It is called dim here\."):
         words.fit(text, vector_size=64)
+
+
+def test_check_names_what_cannot_be_read(text: Path, tmp_path: Path) -> None:
+    """The sample was decoded before anybody counted: bad bytes and lines that are not JSON passed in silence."""
+    (tmp_path / "b.txt").write_bytes(b"caf\xe9 caf\xe9\n" + TEXT.encode())
+    (tmp_path / "c.jsonl").write_text('{"text": "one two"}\n{broken\n')
+    assert not any("decoded" in warning or "JSON" in warning for warning in plan.estimate([text]).warnings)
+    warnings = " ".join(plan.estimate([tmp_path], min_count=1).warnings)
+    assert "2 bytes of the sample cannot be decoded" in warnings
+    assert "1 line of the sample would be left out: not JSON" in warnings
+    assert "3 bytes of the sample" in " ".join(plan.estimate([_latin(tmp_path)], encoding="ascii").warnings)
+
+
+def _latin(folder: Path) -> Path:
+    (folder / "latin.txt").write_bytes(b"\xe9 \xe9 \xe9\n" + TEXT.encode())
+    return folder / "latin.txt"
+
+
+def test_check_suggests_the_fit_that_was_checked(text: Path) -> None:
+    """The options that had been given were dropped from "Try next"."""
+    done = run("check", text, "--encoding", "latin-1", "--no-lower", "--glob", "*.a b", "--glob", "*.c", "--min-count", 2)
+    line = done.stderr.splitlines()[-1].strip()
+    assert line == (f"thalweg words fit {text} --min-count 2 --encoding latin-1 --no-lower --glob '*.a b' --glob '*.c' --out vec")
+
+
+def test_check_recommends_no_fit_that_refuses(tmp_path: Path) -> None:
+    """One word at least was always promised."""
+    (tmp_path / "few.txt").write_text("a b c d\n")
+    done = run("check", tmp_path / "few.txt")
+    assert "0 of 4 words occur at least 5 times, and fit needs two" in done.stderr
+    assert "Try next" not in done.stderr
+    (tmp_path / "empty.txt").write_text(" \n\n")
+    done = run("check", tmp_path / "empty.txt")
+    assert (done.exit_code, f"{tmp_path / 'empty.txt'} holds no words" in done.stderr) == (1, True)
+
+
+def test_rules_for_chinese_that_were_not_used_are_named(text: Path, tmp_path: Path) -> None:
+    """A dictionary for a text that turned out to be English was ignored without a word."""
+    (tmp_path / "words.dict").write_text("cat 5\n")
+    options = ("--user-dict", tmp_path / "words.dict", "--split-latin")
+    for verb, *rest in (("check",), ("count", "--out", tmp_path / "counts")):
+        done = run(verb, text, *rest, *options)
+        assert "--user-dict was not used: the text is not Chinese" in done.stderr
+        assert "--split-latin was not used" in done.stderr
+
+
+def test_the_same_text_merged_twice_is_noted(text: Path, tmp_path: Path) -> None:
+    assert "now counts twice" not in run("count", text, "--out", tmp_path / "one").stderr
+    assert "now counts twice" in run("count", text, "--out", tmp_path / "two", "--merge", tmp_path / "one").stderr

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from thalweg.cli import program
 from thalweg.errors import InputError, ThalwegError
-from thalweg.words import WordVectors
+from thalweg.words import WordVectors, subwords
 from thalweg.words.shell import VERBS, Answer, answer, completions
 
 WORDS = ["the", "king", "queen", "man", "woman", "similar", "well-known", "matrix", "help", "e\x1b[31m"]
@@ -313,3 +313,29 @@ def test_a_reader_that_goes_away_ends_it(vec: Path) -> None:
 def test_an_empty_question_is_an_error_of_the_library(wv: WordVectors) -> None:
     with pytest.raises(InputError, match="the question is empty"):
         answer(wv, "  ")
+
+
+def test_options_are_no_words(wv: WordVectors) -> None:
+    """`vector "king" --man` was answered as an analogy of vector, king and man."""
+    three = vectors(["vector", "king", "man", "mean"])
+    with pytest.raises(InputError, match="vector is not asked here: leave the shell for thalweg words vector"):
+        answer(three, 'vector "king" --mean')
+    with pytest.raises(InputError, match="is not a verb"):
+        answer(three, "king man --mean")
+    assert rows(answer(three, "vector king man")) == three.analogy("vector", "king", "man")
+    for verb in ("map", "evaluate", "export"):
+        with pytest.raises(InputError, match=f"leave the shell for thalweg words {verb}"):
+            answer(wv, f"{verb} king")
+
+
+def test_letters_are_asked_as_outside() -> None:
+    """--guess and --subwords were unknown in the shell."""
+    names = [stem + end for stem in ("walk", "talk", "jump", "look") for end in ("", "s", "ed", "ing")]
+    u, k = np.random.default_rng(0).standard_normal((2, len(names), 4)).astype(np.float32)
+    counts = np.full(len(names), 1000)
+    ngrams, letters = subwords.learn(names, counts, u, k)
+    wv = WordVectors(names, counts, u, k, letters=letters, ngrams=ngrams)
+    assert rows(answer(wv, "similar walkings --guess")) == wv.similar("walkings", guess=True)
+    assert rows(answer(wv, "similar walk --subwords 0")) == wv.with_subwords(0).similar("walk") != wv.similar("walk")
+    line = "analogy walks - walk + talk --subwords 0.5"
+    assert rows(answer(wv, line)) == wv.with_subwords(0.5).analogy("walks - walk + talk")

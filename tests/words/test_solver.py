@@ -305,3 +305,20 @@ def test_no_sweeps_leave_the_start() -> None:
     wv = solve(counts, epochs=0)
     assert len(wv.energy_path) == 1
     assert wv.info["energy_parts"][0]["energy"] == pytest.approx(wv.energy_path[0], abs=1e-6)
+
+
+@pytest.mark.parametrize("model", ["two-sided", "shared"])
+def test_an_older_fit_grows_in_rank(model: str) -> None:
+    """Columns of zeros on both sides are a saddle: a start of rank 3 stayed there, whatever dim was asked for."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, 5, (300, 1)) + 5 * rng.integers(0, 8, (300, 10))
+    counts = count(read([[f"w{k}" for k in row] for row in ids], min_count=1), window=4)
+    old = solve(counts, dim=3, subwords=0.0, model=model)
+    new, again = (solve(counts, dim=8, subwords=0.0, model=model, start=old, epochs=20, tol=0.0) for _ in range(2))
+    cold = solve(counts, dim=8, subwords=0.0, model=model, epochs=20, tol=0.0)
+    assert np.linalg.matrix_rank(new.word) == 8
+    assert new.word.tobytes() == again.word.tobytes()
+    assert new.energy_path[-1] < 0.9 * old.energy_path[-1]
+    assert new.energy_path[-1] == pytest.approx(cold.energy_path[-1], rel=0.05)
+    if model == "two-sided":
+        assert new.energy_path[0] == pytest.approx(old.energy_path[-1], rel=1e-3)  # the product is that of the older fit

@@ -307,3 +307,24 @@ def test_progress_of_reading_counts_up_to_the_bytes_of_all_files(
     read(paths, encoding=encoding, progress=progress)
     assert seen == sorted(seen)
     assert seen[-1] == total
+
+
+def test_several_patterns_name_the_files_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.log", "c.txt"):
+        write(tmp_path / name, f"{name[0]} {name[0]}\n")
+    assert sorted(set(stream_words(tmp_path, ["*.csv", "*.log"]))) == ["a", "b"]
+    assert sorted(set(stream_words(tmp_path, ("*.csv", "c.*")))) == ["a", "c"]
+    with pytest.raises(InputError, match=r"looked for \*\.x, \*\.y"):
+        read(tmp_path, glob=["*.x", "*.y"])
+    with pytest.raises(InputError, match="matches no file"):
+        read(tmp_path, glob=["*.x", ""])
+
+
+def stream_words(folder: Path, glob: str | list[str] | tuple[str, ...]) -> list[str]:
+    return stream(read(folder, glob=glob, min_count=1))
+
+
+@pytest.mark.parametrize("items", [["a b", ["a", "b"]], [["a", "b"], "a b"]])
+def test_texts_and_lists_of_tokens_do_not_mix(items: list[str | list[str]]) -> None:
+    with pytest.raises(InputError, match=r"item 1 of the corpus is a (text|list of tokens), the ones before are not"):
+        read(items, min_count=1)

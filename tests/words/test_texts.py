@@ -379,3 +379,31 @@ def test_what_needs_counts_says_so() -> None:
     for ask in (lambda: wv.vector("w1", weights="sif"), lambda: wv.related("w1", min_count=3), lambda: wv.normaliser()):
         with pytest.raises(InputError, match=r"the counts of the words, and these vectors came without$"):
             ask()
+
+
+def test_a_text_is_taken_out_of_its_file_as_by_fit(tmp_path: Path) -> None:
+    """HTML and JSON lines were read raw: tags and keys were words."""
+    (tmp_path / "a.html").write_text("<p class='w3'>w1 <b>w2</b><script>w4</script></p>")
+    (tmp_path / "b.jsonl").write_text('{"text": "w5", "id": "w6"}\nnot JSON\n')
+    found, report = texts.read_text(tmp_path)
+    assert (found.split(), report.bad_lines) == (["w1", "w2", "w5"], 1)
+    assert texts.read_text(tmp_path / "b.jsonl", json_key="id")[0].split() == ["w6"]
+    with pytest.raises(InputError, match="JSON lines without a string under the key 'body'"):
+        texts.read_text(tmp_path / "b.jsonl", json_key="body")
+
+
+def test_keywords_do_not_call_a_mere_product_pmi() -> None:
+    """Vectors of other programs were not fitted to mutual information; `related` said so, `keywords` did not."""
+    foreign = vectors(info={"format": "glove"})
+    found = foreign.keywords("w1 w2 w3")
+    assert (found.score, "were not fitted to mutual information" in found.note) == ("inner product", True)
+    assert foreign.keywords("w1 w2 w3", by="cosine").score == "cosine"
+
+
+def test_keywords_of_which_none_is_above_zero_say_why() -> None:
+    """Over a long mixed text the floor draws every sum below 0."""
+    fitted = {"settings": {"objective": "pmi-neg"}}
+    below = WordVectors(["a", "b"], None, np.ones((2, 1), np.float32), -np.ones((2, 1), np.float32), info=fitted)
+    assert "all scores are negative" in below.keywords("a b").note
+    below = WordVectors(["a", "b"], None, np.ones((2, 1), np.float32), info=fitted)
+    assert below.keywords("a b").note == ""

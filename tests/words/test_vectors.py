@@ -256,3 +256,36 @@ def test_the_notebook_display_is_harmless() -> None:
     assert "<script" not in page
     assert page.count("<tr>") == page.count("</tr>") == n + 1
     assert page.count("</td>") == 2 * n
+
+
+def test_vectors_can_be_asked_with_as_in_gensim(wv: WordVectors) -> None:
+    """most_similar takes vectors beside words; similar_by_vector alone. The word itself is not left out, as nobody named it."""
+    word = wv.words[3]
+    assert wv.similar_by_vector(wv[word], topn=1)[0][0] == word
+    assert wv.most_similar(positive=[wv[word]], topn=3) == wv.similar_by_vector(wv.get_vector(word, norm=True), topn=3)
+    assert wv.has_index_for(word)
+
+
+def test_names_of_gensim_that_are_others_here_are_told(wv: WordVectors) -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'index2word'; here it is wv\.words"):
+        wv.index2word  # noqa: B018
+    assert not hasattr(wv, "nothing_of_the_kind")
+
+
+def test_what_is_no_word_is_refused_in_a_line(wv: WordVectors) -> None:
+    """Raw errors of Python's came out of these."""
+    for ask in (
+        lambda: wv.guess(3),  # type: ignore[arg-type]
+        lambda: wv.with_subwords("a"),  # type: ignore[arg-type]
+        lambda: wv.rebalance("a"),  # type: ignore[arg-type]
+        lambda: wv.analogy(["w1", "w2", "w3"]),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InputError):
+            ask()
+
+
+def test_vectors_are_iterated_as_their_words(wv: WordVectors) -> None:
+    """`for w in wv` asked for the word 0."""
+    assert list(wv) == wv.words
+    assert all(word in wv for word in wv)
+    assert 3 not in wv

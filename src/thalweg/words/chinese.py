@@ -31,7 +31,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
 _HAS_FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
 _LATIN = re.compile("[0-9A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\u024f][\u0300-\u036f]*")  # a digit or a Latin letter, with its accents
-_UNDECODABLE = re.compile("[\udc80-\udcff]")
+UNDECODABLE = re.compile("[\udc80-\udcff]")  # bytes, as "surrogateescape" decodes them
 _ENTRY = re.compile(r"(\S+)(?:\s+([0-9]+))?(?:\s+[a-z]+)?")  # a line of a user's dictionary, as jieba reads it
 _MOST = 10**9  # a frequency in it
 
@@ -155,7 +155,7 @@ class Segmenter:
         if end == 0 and len(text) > 4 * BLOCK:  # a very long line: cut where no word can reach across
             end = next((k for k in range(len(text), 0, -1) if not text[k - 1].isalnum()), len(text))
         self._rest = text[end:]
-        text, n_bad = _UNDECODABLE.subn(" ", text[:end])
+        text, n_bad = UNDECODABLE.subn(" ", text[:end])
         self.bad_bytes += n_bad
         self._scanner.feed(" ".join(self._cut(text)).encode("utf-8"))
 

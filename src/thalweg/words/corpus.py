@@ -16,13 +16,15 @@ import lzma
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
 from thalweg.errors import InputError, MissingExtraError, MissingFileError, UsageError, near_misses
 from thalweg.files import size_text, storage_errors
+
+Globs = str | Sequence[str] | None  # patterns for the files of a folder; None: SUFFIXES
 
 BLOCK = 1 << 20  # bytes read at a time
 SUFFIXES = (".txt", ".text", ".md", ".rst", ".html", ".htm", ".jsonl")  # what is read of a folder, also compressed
@@ -110,10 +112,10 @@ class Source:
     form: str = ""
 
 
-def sources(paths: Iterable[str | os.PathLike[str]], report: Report, glob: str | None = None) -> list[Source]:
+def sources(paths: Iterable[str | os.PathLike[str]], report: Report, glob: Globs = None) -> list[Source]:
     """The texts behind paths, folders, "-" (standard input) and "docs:" (docstrings of installed packages).
 
-    Of a folder those files are read whose names fit `glob` (None: that are text by their names). Raises
+    Of a folder those files are read whose names fit `glob`, or one of several (None: that are text by their names). Raises
     MissingFileError for a path that is not there, InputError for a folder without text.
     """
     found: list[Source] = []
@@ -137,7 +139,7 @@ def sources(paths: Iterable[str | os.PathLike[str]], report: Report, glob: str |
     return found
 
 
-def _files(path: Path, report: Report, glob: str | None) -> list[Source]:
+def _files(path: Path, report: Report, glob: Globs) -> list[Source]:
     if path.is_file():
         return [_file(path)]
     if path.is_dir():
@@ -148,7 +150,7 @@ def _files(path: Path, report: Report, glob: str | None) -> list[Source]:
             else:  # a link to nothing, or a pipe that nobody writes to
                 report.skipped.append((str(name), "not a regular file"))
         if not names:
-            looked = glob or ", ".join("*" + suffix for suffix in SUFFIXES)
+            looked = ", ".join(_patterns(glob) or ["*" + suffix for suffix in SUFFIXES])
             other = "hidden files are left out" if glob else "for others use --glob or name them directly"
             msg = f"{path} holds no text: looked for {looked}, also compressed; {other}"
             raise InputError(msg)
@@ -162,7 +164,7 @@ def _files(path: Path, report: Report, glob: str | None) -> list[Source]:
     raise MissingFileError(msg)
 
 
-def _walk(folder: Path, glob: str | None) -> Iterator[Path]:
+def _walk(folder: Path, glob: Globs) -> Iterator[Path]:
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -171,12 +173,20 @@ def _walk(folder: Path, glob: str | None) -> Iterator[Path]:
                 yield path
 
 
-def _fits(path: Path, glob: str | None) -> bool:
+def _fits(path: Path, glob: Globs) -> bool:
     """Whether a file is read, by its path within the folder; one that is compressed also by the name it will have."""
     plain = path.with_name(_unpacked(path.name))
     if glob is None:
         return plain.name.lower().endswith(SUFFIXES)
-    return any(fnmatch.fnmatchcase(each.as_posix() if "/" in glob else each.name, glob) for each in (path, plain))
+    return any(
+        fnmatch.fnmatchcase(each.as_posix() if "/" in pattern else each.name, pattern)
+        for pattern in _patterns(glob)
+        for each in (path, plain)
+    )
+
+
+def _patterns(glob: Globs) -> Sequence[str]:
+    return [glob] if isinstance(glob, str) else glob or []
 
 
 def _unpacked(name: str) -> str:

@@ -54,8 +54,8 @@ def count(
 
     options: those of `Rules`: min_count, language, glob, ... out: a directory that the counts are written to; the result is then
     mapped from there. memory: bytes that reading and counting may take (default: half of what is free); with more text than fits,
-    blocks go to disk, and the counts have the same bytes. merge: older counts that are added, with the same window, distance and
-    rare. resume: continue an interrupted run into `out`.
+    blocks go to disk, and the counts have the same bytes. merge: older counts that are added, with the same window and
+    distance, read by the same rules. resume: continue an interrupted run into `out`.
     Raises InputError, MissingFileError, OutputExistsError, StorageError, TypeError for an unknown option.
     """
     threads = resolve(threads)
@@ -63,7 +63,8 @@ def count(
     weights, scale = distance_weights(window, distance)
     rules = Rules().with_(**options)
     if merge is not None:
-        check_addable(window, distance, rules.rare, merge)
+        told = {} if rules.language == "auto" or corpora.is_text_list(corpus) else {"language": rules.language}
+        check_addable(window, distance, rules.facts() | told, merge)
     if isinstance(corpus, Tokens) or out is None:
         if memory is not None or resume:
             msg = "memory= and resume= are for counts on disk: give out= as well, and a corpus that can be read again"

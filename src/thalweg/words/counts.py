@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,10 @@ class CooccurrenceCounts:
     def merge(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
         """The counts of both texts together, exact: sums of integers. Words of either are kept, in the order of their new counts.
 
-        Raises InputError unless window, distance, scale and rare are the same. A word that was too rare in one text has no counts
-        from there.
+        Raises InputError unless window, distance, rare and the rules by which text becomes words are the same. A word that was
+        too rare in one text has no counts from there.
         """
-        check_addable(self.window, self.distance, self.info.get("rare", "close"), other)
+        check_addable(self.window, self.distance, self.info, other)
         total = dict(zip(self.words, self.word_counts.tolist(), strict=True))
         for word, n in zip(other.words, other.word_counts.tolist(), strict=True):
             total[word] = total.get(word, 0) + n
@@ -241,12 +241,15 @@ class CooccurrenceCounts:
         )
 
 
-def check_addable(window: int, distance: str, rare: str, other: CooccurrenceCounts) -> None:
-    """Raise InputError unless counts made with these options can be added to others."""
-    theirs = {"window": other.window, "distance": other.distance, "rare": other.info.get("rare", "close")}
-    for name, value in {"window": window, "distance": distance, "rare": rare}.items():
-        if value != theirs[name]:
-            msg = f"counts with {name} {value} and {theirs[name]} cannot be added: count again with the same {name}"
+def check_addable(window: int, distance: str, info: Mapping[str, Any], other: CooccurrenceCounts) -> None:
+    """Raise InputError unless counts of this kind can be added to others. info: how text was read, as far as it is known."""
+    mine = {"rare": "close", **info, "window": window, "distance": distance}
+    theirs = {"rare": "close", **other.info, "window": other.window, "distance": other.distance}
+    by_language = {"whitespace": (), "zh": ("lower", "digits", "split_latin", "convert")}  # the rules that have a say in it
+    names = by_language.get(str(theirs.get("language")), ("lower", "digits"))
+    for name in ("window", "distance", "rare", "language", "phrases", *names):
+        if name in mine and name in theirs and mine[name] != theirs[name]:
+            msg = f"counts with {name} {mine[name]} and {theirs[name]} cannot be added: count again with the same {name}"
             raise InputError(msg)
 
 

@@ -1,7 +1,8 @@
 """Expressions of words: 机场 - 飞机 + 火车, as typed.
 
-Words are joined by + and - with spaces around them, so a hyphen inside a word stays; full-width ＋ and － count as well, with or
-without spaces. Quotes hold words with spaces together. Three words without any sign are a - b + c in that order.
+Words are joined by + and - with spaces around them, so a hyphen inside a word stays; − and –, which other programs make of it,
+count as well, and full-width ＋ and －, these with or without spaces. Quotes hold words with spaces together. Three words without
+any sign are a - b + c in that order.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import re
 from thalweg.errors import ExpressionError
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<quote>["“])(?P<quoted>[^"”]*)["”]|(?P<sign>[+\-－＋−](?=\s|$)|[＋－])|(?P<word>(?!["“])[^\s＋－]+))"""
+    r"""\s*(?:(?P<quote>["“])(?P<quoted>[^"”]*)["”]|(?P<sign>[+\-－＋−–](?=\s|$)|[＋－])|(?P<word>(?!["“])[^\s＋－]+))"""
 )
-_PLUS, _MINUS = "+＋", "-－−"
+_PLUS, _MINUS = "+＋", "-－−–"
 
 
 def parse(expression: str) -> list[tuple[int, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -20,6 +21,8 @@ _LONGEST = 16 << 20  # bytes of a line of JSON
 _PIECE = 1 << 16  # characters parsed at a time
 _PENDING = 1 << 18  # characters of a tag, comment or script whose end has not come yet: its expressions take 80 bytes for each
 _ENDS = 1 << 10  # of a longer one so much is kept at both ends
+_HEAD = 1 << 12  # bytes in which a page names its encoding
+_CHARSET = re.compile(rb"<meta\s[^<>]*?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE | re.ASCII)
 _LINE, _PARAGRAPH = "\n", "\n\n"
 _PARAGRAPHS = [
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div", "dl", "dt",
@@ -27,7 +30,7 @@ _PARAGRAPHS = [
     "legend", "li", "main", "menu", "nav", "ol", "optgroup", "p", "pre", "section", "summary", "table", "tbody", "textarea",
     "tfoot", "thead", "title", "tr", "ul",
 ]  # fmt: skip
-_SPACES = ["button", "iframe", "img", "input", "label", "object", "select", "svg", "td", "th", "video"]
+_SPACES = ["button", "iframe", "img", "input", "label", "noscript", "object", "select", "svg", "td", "template", "th", "video"]
 _BREAKS = {  # what an element puts between its text and what stands around it; those not named join on
     **dict.fromkeys(_PARAGRAPHS, _PARAGRAPH),
     **dict.fromkeys(["br", "option"], _LINE),
@@ -49,6 +52,21 @@ def html(blocks: Blocks, key: str, report: Report) -> Blocks:
     parser.feed(decoder.decode(b"", True))
     parser.end()
     yield parser.taken(), done
+
+
+def declared(start: bytes) -> str | None:
+    """The encoding that a page names at its start, <meta charset=...>, if it is not UTF-8 as all others are taken to be."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        found = _CHARSET.search(start[:_HEAD])
+    else:
+        return None
+    try:
+        name = codecs.lookup(found[1].decode()).name if found else ""
+        return name if name and "<meta>".encode(name) == b"<meta>" else None  # as it was readable up to here
+    except (LookupError, UnicodeError):
+        return None
 
 
 class _Text(HTMLParser):
@@ -151,4 +169,4 @@ def text_of(source: Source, blocks: Blocks, key: str, report: Report) -> Blocks:
         report.skipped.append((source.name, where))
 
 
-__all__ = ["FORMS", "html", "json_lines", "text_of"]
+__all__ = ["FORMS", "declared", "html", "json_lines", "text_of"]

@@ -224,7 +224,9 @@ def _vectors(
     held_out = None
     if settings.holdout:
         table, held_out = holdout.split(table, settings.holdout, settings.seed)
-    word, context, path = _solved(table, dim, settings, _rows_of(start, counts.words, dim), checkpoints, threads, progress)
+    word, context, path = _solved(
+        table, dim, settings, _rows_of(start, counts.words, dim, settings.seed), checkpoints, threads, progress
+    )
     seen = table if held_out is not None else None
     del table  # the largest thing there is
     spectrum = None
@@ -288,8 +290,12 @@ def _solved(
     return als.descend(table, word, context, settings, **stops, **watched)
 
 
-def _rows_of(start: WordVectors | None, words: list[str], dim: int) -> tuple[Floats, Floats] | None:
-    """The vectors of these words from an older fit, 0 for words that it does not know."""
+def _rows_of(start: WordVectors | None, words: list[str], dim: int, seed: int) -> tuple[Floats, Floats] | None:
+    """The vectors of these words from an older fit, 0 for words that it does not know.
+
+    Columns that it does not have are 0 for words and noise, as long as its own, for contexts: the product is that of the older
+    fit, and no saddle, which 0 on both sides would be.
+    """
     if start is None:
         return None
     sides = np.zeros((2, len(words), dim), np.float32)
@@ -300,4 +306,8 @@ def _rows_of(start: WordVectors | None, words: list[str], dim: int) -> tuple[Flo
         raise InputError(msg)
     rows, places = (np.array(column, np.int64) for column in zip(*known, strict=True))
     sides[0, rows, :width], sides[1, rows, :width] = start.word[places, :width], start.context[places, :width]
+    if width < dim:
+        scale = np.sqrt(np.mean(np.square(sides[1, rows, :width], dtype=np.float64)))
+        noise = np.random.default_rng(seed).standard_normal((len(words), dim - width), np.float32)
+        sides[1, :, width:] = noise * np.float32(scale)
     return sides[0], sides[1]

@@ -14,6 +14,21 @@ if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors
 
 
+OTHERWISE = {  # what has another name or form here
+    "distance": "1 - wv.similarity(a, b)",
+    "rank": "wv.index[word]",
+    "get_index": "wv.index[word]",
+    "get_vecattr": "wv.counts[wv.index[word]]",
+    "get_normed_vectors": "wv.unit()",
+    "most_similar_cosmul": 'wv.analogy(a, b, c, method="mul")',
+    "save_word2vec_format": 'wv.export(file, "word2vec")',
+    "load_word2vec_format": "WordVectors.read(file)",
+    "index2word": "wv.words",
+    "vocab": "wv.index",
+    "wv": "these are the vectors themselves",
+}
+
+
 class GensimHabits:
     """What `WordVectors` has besides its own questions, under gensim's names and with gensim's meaning."""
 
@@ -41,6 +56,20 @@ class GensimHabits:
         from thalweg.words.formats import gensim
 
         return gensim.most_similar(self, positive, negative, topn, restrict_vocab)
+
+    def similar_by_vector(self: WordVectors, vector: Any, topn: int = 10) -> list[tuple[str, float]]:  # type: ignore[misc]
+        """The words nearest to a vector, such as the one that `guess` returns."""
+        return self.most_similar(positive=[np.asarray(vector)], topn=topn)
+
+    def has_index_for(self: WordVectors, word: str) -> bool:  # type: ignore[misc]
+        return word in self
+
+    if not TYPE_CHECKING:  # it would make every name an attribute for a type checker
+
+        def __getattr__(self, name: str) -> Any:  # reached only for what is not there
+            hint = f"; here it is {OTHERWISE[name]}" if name in OTHERWISE else ""
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}{hint}"
+            raise AttributeError(msg)
 
     def similar_by_word(self: WordVectors, word: str, topn: int = 10) -> list[tuple[str, float]]:  # type: ignore[misc]
         return self.similar(word, topn=topn)

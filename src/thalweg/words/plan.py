@@ -8,6 +8,7 @@ The other constants are of the machine named there; on another one times may be 
 
 from __future__ import annotations
 
+import codecs
 import shutil
 import time
 from dataclasses import dataclass, field
@@ -18,9 +19,9 @@ import numpy as np
 
 from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
+from thalweg.words import chinese, reading, runs
 from thalweg.words import corpus as corpora
-from thalweg.words import reading, runs
-from thalweg.words.rules import Rules
+from thalweg.words.rules import Rules, unused
 from thalweg.words.settings import Settings
 
 SAMPLE = 4 << 20  # bytes of text that are looked at
@@ -100,7 +101,11 @@ def estimate(
         raise corpora.nothing_left(report)
     n_file = sum(source.size for source in found)
     n_bytes = n_sample if whole else round(n_sample * (n_file / raw if raw else len(found) / (report.n_files + 1)))
-    text = b"".join(pieces).decode("utf-8", "replace")
+    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")  # the sample may end within a character
+    text, n_bad = chinese.UNDECODABLE.subn(" ", decoder.decode(b"".join(pieces), final=whole))
+    if not text.strip():
+        report.n_bytes = n_sample
+        raise corpora.nothing_left(report)
     reading.read([text[:2000] + "\nwarm"], rules, min_count=1)  # what is compiled or loaded once is not counted
     began = time.process_time()
     tokens = reading.read([text], rules, min_count=1, max_words=None)
@@ -112,7 +117,7 @@ def estimate(
     n_words = int((tokens.counts >= rules.min_count).sum())
     if not whole:
         n_words = max(n_words, round(0.7 * types * (n_tokens / rules.min_count / tokens.n_read) ** growth))
-    n_words = max(1, min(n_words, rules.max_words or n_words))
+    n_words = min(n_words, rules.max_words or n_words)
     n_pairs = round(min(2.66e6 * (n_tokens / 1.1e6) ** 0.81 * (window / 10) ** 0.8, n_words * (n_words + 1) / 2))
     share = settings.dim / 128
     solving = (
@@ -134,7 +139,7 @@ def estimate(
         sample=_sample(text, tokens.report, rules),
         n_tokens=n_tokens, n_words=n_words, n_pairs=n_pairs, seconds=seconds,
         memory=peak, disk=8 * n_pairs + 8 * vectors, skipped=report.skipped,
-        warnings=_warnings(tokens, n_tokens, settings, n_words),
+        warnings=_warnings(tokens, n_tokens, settings, n_words, rules, n_bad + report.bad_bytes, report.bad_lines),
     )  # fmt: skip
 
 
@@ -144,15 +149,25 @@ def _sample(text: str, report: corpora.Report, rules: Rules) -> list[str]:
     return reading.words_of(text[:600], report.language, lower=rules.lower, digits=rules.digits, **zh)[:24]
 
 
-def _warnings(tokens: reading.Tokens, n_tokens: int, settings: Settings, n_words: int) -> list[str]:
+def _warnings(
+    tokens: reading.Tokens, n_tokens: int, settings: Settings, n_words: int, rules: Rules, n_bad: int, bad_lines: int
+) -> list[str]:
     """What looks wrong."""
     found = []
+    if n_words < 2:
+        found.append(
+            f"{n_words} of {len(tokens.words):,} words occur{'s' * (n_words == 1)} at least {rules.min_count} times, and fit needs "
+            "two: give more text or a smaller --min-count"
+        )
     if n_tokens < 100_000:
         found.append(f"{n_tokens:,} tokens are little text: expect rough neighbours")
-    if settings.dim >= n_words:
+    if settings.dim >= n_words >= 2:
         found.append(f"--dim {settings.dim} is as large as the vocabulary of about {n_words:,} words: it will be lowered")
-    if tokens.report.bad_bytes > 100:
-        found.append(f"{tokens.report.bad_bytes:,} bytes of the sample cannot be decoded: is --encoding right?")
+    if n_bad:
+        found.append(f"{n_bad:,} byte{'s' * (n_bad > 1)} of the sample cannot be decoded: is --encoding right?")
+    if bad_lines:
+        found.append(f"{bad_lines:,} line{'s' * (bad_lines > 1)} of the sample would be left out: not JSON")
+    found += unused(rules.facts() | {"language": tokens.report.language})
     n_edges = int((tokens.ids < 0).sum()) + 1
     if tokens.n_read > 1000 * n_edges:
         found.append("lines are very long: if a line is a whole document, windows reach across its paragraphs")

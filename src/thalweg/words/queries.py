@@ -128,6 +128,11 @@ def pieces(wv: WordVectors, word: object) -> tuple[list[int], str]:
 NOT_PMI = "these vectors were not fitted to mutual information, so the score is an inner product and no more (--by cosine)"
 
 
+def measured(wv: WordVectors, by: str) -> tuple[str, str]:
+    """What the scores of relatedness are, and a note where they are not what was asked for."""
+    return (by, "") if by != "pmi" or wv.estimates_pmi else ("inner product", NOT_PMI)
+
+
 def related_many(
     wv: WordVectors,
     groups: Sequence[tuple[Sequence[object], Sequence[object]]],
@@ -142,7 +147,7 @@ def related_many(
     checked("by", by, RELATED)
     n, keep = allowed(wv, restrict, min_count, min_norm)
     u, k = np.zeros((2, len(groups), wv.dim), np.float32)
-    measure, doubt = (by, "") if by != "pmi" or wv.estimates_pmi else ("inner product", NOT_PMI)
+    measure, doubt = measured(wv, by)
     named, notes = [], []
     for row, (words, negative) in enumerate(groups):
         read = [(sign, *pieces(wv, word)) for sign, side in ((1, words), (-1, negative)) for word in side]
@@ -209,7 +214,7 @@ def analogy(
     output: str | None,
 ) -> Ranked:
     """`WordVectors.analogy`: 3CosAdd or 3CosMul over the allowed words."""
-    if (b is None) != (c is None):
+    if not isinstance(a, str) or (b is None) != (c is None):
         msg = "analogy() takes three words, or one expression such as 'king - man + woman'"
         raise InputError(msg)
     checked("method", method, METHODS)
@@ -239,7 +244,7 @@ def analogy(
 def terms_of(wv: WordVectors, expression: str) -> list[tuple[int, str]]:
     """The signed words of an expression; signs without spaces count where they leave known words: 机场-飞机+火车."""
     terms = parse(expression)
-    spaced = re.sub(r"[+-]", r" \g<0> ", expression)
+    spaced = re.sub(r"[+\-−–]", r" \g<0> ", expression)
     if len(terms) == 1 and spaced != expression and not known(wv, terms[0][1]):
         with contextlib.suppress(ExpressionError):
             apart = parse(spaced)
@@ -297,6 +302,7 @@ __all__ = [
     "checked",
     "known",
     "lengths",
+    "measured",
     "normaliser",
     "norms_of",
     "pieces",

@@ -171,12 +171,15 @@ def texts(found: list[corpora.Source], rules: Rules, report: corpora.Report) -> 
     for source in found:
         blocks = source.blocks()
         first = next(blocks, (b"", 0))
-        if rules.encoding == "utf-8" and (reason := corpora.why_not_text(first[0])):
+        encoding = rules.encoding
+        if encoding == "utf-8" and source.form in (".html", ".htm"):
+            encoding = extraction.declared(first[0]) or encoding
+        if encoding == "utf-8" and (reason := corpora.why_not_text(first[0])):
             report.skipped.append((source.name, reason))
             continue
         stream: Iterator[tuple[bytes, int]] = itertools.chain([first], blocks)
-        if rules.encoding != "utf-8":
-            stream = corpora.decoded(stream, rules.encoding, source.name, report)
+        if encoding != "utf-8":
+            stream = corpora.decoded(stream, encoding, source.name, report)
         stream = ((text if k else text.removeprefix(codecs.BOM_UTF8), done) for k, (text, done) in enumerate(stream))
         if source.form in extraction.FORMS:
             stream = extraction.text_of(source, stream, rules.json_key, report)
@@ -198,9 +201,11 @@ def _read_items(
         raise InputError(msg) from None
     report.sources.append(f"a Python {type(corpus).__name__}")
     start: list[Any] = []  # the first MiB decides the language
+    as_tokens = False
     while sum(len(item) for item in start) < corpora.BLOCK and (item := next(items, None)) is not None:
         start.append(_checked(item, len(start)))
-    as_tokens = bool(start) and not isinstance(start[0], str)
+        as_tokens = not isinstance(start[0], str)
+        _check_alike(start[-1], len(start) - 1, as_tokens)
     if as_tokens:
         language, report.tokenizer = "whitespace", "none: token lists"
     else:
@@ -208,9 +213,7 @@ def _read_items(
     scanner, feeder = _feeder(language, rules, spill, report)
     for n, item in enumerate(itertools.chain(start, items)):
         text = _checked(item, n)
-        if isinstance(text, str) == as_tokens:
-            msg = f"item {n} of the corpus is a {'text' if as_tokens else 'list of tokens'}, the ones before are not"
-            raise InputError(msg)
+        _check_alike(text, n, as_tokens)
         data = (text if isinstance(text, str) else " ".join(text)).encode("utf-8", "replace")
         feeder.feed(data)
         feeder.end_unit()
@@ -219,6 +222,13 @@ def _read_items(
             progress(n, None, phase="reading", unit="texts")
     report.n_files = 1
     return scanner
+
+
+def _check_alike(item: str | list[str], n: int, as_tokens: bool) -> None:
+    """Raise InputError for a text among lists of tokens, or the other way round."""
+    if isinstance(item, str) == as_tokens:
+        msg = f"item {n} of the corpus is a {'text' if as_tokens else 'list of tokens'}, the ones before are not"
+        raise InputError(msg)
 
 
 def _checked(item: Any, n: int) -> str | list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +35,14 @@ def _read_off(u: npt.NDArray[np.float32], k: npt.NDArray[np.float32] | None, out
     if output == "word" or k is None:
         return np.asarray(u)
     return np.asarray(u + k if output == "sum" else np.concatenate([u, k], axis=1))
+
+
+def _spelled_out(word: object) -> str:
+    """A word. Raises InputError for anything but a string."""
+    if isinstance(word, str):
+        return word
+    msg = f"a word is a string, not {type(word).__name__}"
+    raise InputError(msg)
 
 
 class Readout:
@@ -91,6 +99,10 @@ class Readout:
     def __len__(self) -> int:
         return len(self.words)
 
+    def __iter__(self) -> Iterator[str]:
+        """The words, by falling count."""
+        return iter(self.words)
+
     def __contains__(self, word: object) -> bool:
         return word in self.index
 
@@ -116,12 +128,30 @@ class Readout:
         return made_by is not None and made_by != "glove"
 
     def cut(self, text: str, *, segment: bool = True) -> list[str]:
-        """The words of a text by the rule that the corpus was read with; segment=False leaves Chinese words as they are typed."""
+        """The words of a text by the rule that the corpus was read with; segment=False leaves Chinese words as they are typed.
+
+        Where the corpus had phrases, neighbours are joined from the left if the vocabulary has the two as one.
+        """
         from thalweg.words.reading import words_of
 
         language = "words" if self.language == "zh" and not segment else self.language
         names = ("lower", "digits", "split_latin", "user_words", "convert") if language == "zh" else ("lower", "digits")
-        return words_of(text, language, **{name: self.info[name] for name in names if name in self.info})
+        words = words_of(text, language, **{name: self.info[name] for name in names if name in self.info})
+        return words if self.info.get("phrases") is None else self._joined(words)
+
+    def _joined(self, words: list[str]) -> list[str]:
+        """Pairs of neighbours that are a word of the vocabulary, as `thalweg.words.phrases` joins them."""
+        joined: list[str] = []
+        waiting = None
+        for word in words:
+            if waiting is not None and (pair := f"{waiting}_{word}") in self.index:
+                joined.append(pair)
+                waiting = None
+                continue
+            if waiting is not None:
+                joined.append(waiting)
+            waiting = word
+        return joined if waiting is None else [*joined, waiting]
 
     def vectors(self, output: str | None = None) -> npt.NDArray[np.float32]:
         """The vectors read off the fit: "sum" u + k, "concat" [u, k], "word" u.   (n_words, dim), concat: (n_words, 2 dim)"""
@@ -165,6 +195,7 @@ class Readout:
 
         Raises InputError for vectors without subwords, UnknownWordError if none of its n-grams is known.
         """
+        word = _spelled_out(word)
         if self.ngrams is None:
             msg = f"{self.name} knows nothing of letters: it was not fitted here, or with subwords 0"
             raise InputError(msg)
@@ -196,7 +227,7 @@ class Readout:
 
     def rebalance(self, power: float) -> Self:
         """The same fit with its output's columns scaled by spectrum^(power - 1/2); inner products of PMI stay as they are."""
-        if not math.isfinite(power):
+        if not (isinstance(power, (int, float, np.number)) and math.isfinite(power)):
             msg = f"power={power!r} is not a finite number"
             raise InputError(msg)
         return self._like(slice(None), power=float(power))
@@ -206,7 +237,7 @@ class Readout:
 
         Raises InputError for a weight that is not a finite number of at least 0, or for vectors that know nothing of letters.
         """
-        if not (math.isfinite(weight) and weight >= 0):
+        if not (isinstance(weight, (int, float, np.number)) and math.isfinite(weight) and weight >= 0):
             msg = f"subwords={weight!r} is not a number, 0 or more"
             raise InputError(msg)
         if weight > 0 and self.letters is None:
@@ -255,9 +286,7 @@ class Readout:
         """The number of a word, spelled as the corpus was read. Raises UnknownWordError with near spellings."""
         if isinstance(word, str) and word in self.index:
             return self.index[word]
-        if not isinstance(word, str):
-            msg = f"a word is a string, not {type(word).__name__}"
-            raise InputError(msg)
+        word = _spelled_out(word)
         lone = any("\ud800" <= ch <= "\udfff" for ch in word)
         if lone or not word.strip():
             hint = " It is not text in UTF-8: check the encoding of the terminal." if lone else " It is empty."
@@ -272,6 +301,8 @@ class Readout:
         hint = f" Near spellings: {', '.join(near)}." if near else ""
         if not near and self.language == "zh" and len(known := [w for w in self.cut(word) if w in self.index]) > 1:
             hint = f" Its pieces are known: {' '.join(known)}."
+        if self.ngrams is not None:
+            hint += " similar can guess it by its letters (--guess, guess=True)."
         msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
         raise UnknownWordError(msg, near)
 

@@ -7,6 +7,7 @@ interrupted run is resumed only with the same.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ from thalweg.words.tokens import UNITS
 LANGUAGES = ("auto", "words", "zh", "whitespace")
 CONVERSIONS = ("t2s",)
 RARE = ("close", "gap")
+CHINESE = ("split_latin", "user_dict", "convert")  # rules for no other language
 
 
 @dataclass(frozen=True)
 class Rules:
     """How text is read.
 
-    Files: glob, which files of a folder are read (a pattern for names or, with a slash in it, for paths within the folder; None:
-    *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file.
+    Files: glob, which files of a folder are read (a pattern for names or, with a slash in it, for paths within the folder, or a
+    sequence of such patterns; None: *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file.
     Words: language "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut); lower, spell in lower case; digits, numbers are parts of words, or separate them. unit: "line", "paragraph" or
     "file", which no window crosses.
@@ -44,7 +46,7 @@ class Rules:
     digits: bool = True
     unit: str = "line"
     encoding: str = "utf-8"
-    glob: str | None = None
+    glob: str | Sequence[str] | None = None
     json_key: str = "text"
     split_latin: bool = False
     user_dict: str | Path | None = None
@@ -66,13 +68,16 @@ class Rules:
         object.__setattr__(self, "encoding", check_encoding(self.encoding))
         if self.user_dict is not None:
             object.__setattr__(self, "user_dict", str(self.user_dict))
-        if self.glob == "":
-            msg = "glob='' matches no file; an example is '*.csv'"
-            raise InputError(msg)
+        globs = tuple(self.glob) if isinstance(self.glob, (list, tuple)) else () if self.glob is None else (self.glob,)
+        for pattern in globs:
+            if not (isinstance(pattern, str) and pattern):
+                msg = f"glob={pattern!r} matches no file; an example is '*.csv'"
+                raise InputError(msg)
+        object.__setattr__(self, "glob", globs if len(globs) > 1 else next(iter(globs), None))
         if self.phrases is not None and not (isinstance(self.phrases, (int, float)) and -1 <= self.phrases < 1):
             msg = f"phrases={self.phrases!r} is not a number from -1, below 1; an example is 0.5"
             raise InputError(msg)
-        for name in ("split_latin", "user_dict", "convert"):
+        for name in CHINESE:
             if getattr(self, name) and self.language in ("words", "whitespace"):
                 msg = f"{name}={getattr(self, name)!r} is for Chinese, not for language={self.language!r}"
                 raise InputError(msg)
@@ -97,7 +102,15 @@ class Rules:
             return asdict(self) | {"user_dict": hashlib.sha256(Path(self.user_dict).read_bytes()).hexdigest()}
 
 
+def unused(facts: Mapping[str, Any]) -> list[str]:
+    """A sentence for each rule that is for Chinese, where the text turned out to be something else. facts: as in a manifest."""
+    if facts.get("language") in (None, "zh"):
+        return []
+    given = [f"--{name.replace('_', '-')}" for name in CHINESE if facts.get(name)]
+    return [f"{name} was not used: the text is not Chinese (if it is: --language zh)" for name in given]
+
+
 NAMES = tuple(field.name for field in fields(Rules))
 
 
-__all__ = ["CONVERSIONS", "LANGUAGES", "NAMES", "RARE", "Rules"]
+__all__ = ["CONVERSIONS", "LANGUAGES", "NAMES", "RARE", "Rules", "unused"]

@@ -10,6 +10,7 @@ tables and notes, an error one of `thalweg.errors`. `thalweg.words.commands.shel
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors
 
 _TOKEN = re.compile(r"""["“](?P<quoted>[^"”]*)["”](?=\s|$)|(?P<plain>\S+)""")
-_SIGN = re.compile(r"(?:^|\s)[+\-−](?:\s|$)|[＋－]")
+_SIGN = re.compile(r"(?:^|\s)[+\-−–](?:\s|$)|[＋－]")
 LEAVE = ("quit", "exit")
+OUTSIDE = ("check", "fit", "count", "solve", "vector", "map", "evaluate", "export", "import", "shell")  # verbs of the command alone
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,12 @@ def answer(wv: WordVectors, line: str) -> Answer:
         return _both(wv, first)
     if len(tokens) == 1 or _SIGN.search(line):
         return _table(wv.analogy(line.strip()))
-    if len(tokens) == 3 and all(queries.known(wv, word) for word, _ in tokens):
+    plain = all(is_quoted or not word.startswith("--") for word, is_quoted in tokens)
+    if len(tokens) == 3 and plain and all(queries.known(wv, word) for word, _ in tokens):
         return _table(wv.analogy(*(word for word, _ in tokens)))
+    if first in OUTSIDE and not is_quoted:
+        msg = f"{first} is not asked here: leave the shell for thalweg words {first}; help lists what is"
+        raise InputError(msg)
     near = near_misses(first, VERBS) if not is_quoted else ""
     hint = near if near.startswith(" Did") else ""
     what = "a word, an expression such as a - b + c, or a verb and its words; help lists them"
@@ -139,14 +145,20 @@ def _related(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answ
 
 def _similar(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
     _needs("similar", words, 1, 1)
-    return _table(wv.similar(words[0], **options))
+    return _table(_listening(wv, options.pop("subwords", None)).similar(words[0], **options))
 
 
 def _analogy(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
     _needs("analogy", words, 1)
     text = " ".join(f'"{word}"' if re.search(r"\s", word) and not _SIGN.search(word) else word for word in words)
     expression.parse(text)
-    return _table(wv.analogy(text, **options))
+    return _table(_listening(wv, options.pop("subwords", None)).analogy(text, **options))
+
+
+@functools.lru_cache(maxsize=1)
+def _listening(wv: WordVectors, subwords: float | None) -> WordVectors:
+    """Vectors that listen to letters so much; kept, because the next line may ask the same of them."""
+    return wv if subwords in (None, wv.subwords) else wv.with_subwords(subwords)
 
 
 def _keywords(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
@@ -195,12 +207,15 @@ def _help(verbs: list[str]) -> Answer:
 
 
 _LIMITS: dict[str, Callable[[str], Any] | None] = {"topn": int, "restrict": int, "min-count": int, "min-norm": float}
+_READ_OFF: dict[str, Callable[[str], Any] | None] = {"output": str, "subwords": float}
 
 VERBS: dict[str, Verb] = {
     "related": Verb("related WORD...", "Words that occur together with it.", {"by": str, **_LIMITS}, _related),
-    "similar": Verb("similar WORD", "Words that are used like it.", {"contexts": int, **_LIMITS, "output": str}, _similar),
+    "similar": Verb(
+        "similar WORD", "Words that are used like it.", {"contexts": int, "guess": None, **_LIMITS, **_READ_OFF}, _similar
+    ),
     "analogy": Verb(
-        "analogy a - b + c", "Which word is to c as a is to b?", {"method": str, "norms": None, **_LIMITS, "output": str}, _analogy
+        "analogy a - b + c", "Which word is to c as a is to b?", {"method": str, "norms": None, **_LIMITS, **_READ_OFF}, _analogy
     ),
     "keywords": Verb(
         "keywords TEXT", "The words that say most about a text.", {"by": str, "exclude-self": None, **_LIMITS}, _keywords

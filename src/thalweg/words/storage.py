@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError
+from thalweg.files import manifest_of
 from thalweg.threads import blocks
 from thalweg.words.settings import OUTPUTS
 from thalweg.words.subwords import Subwords
@@ -24,6 +25,7 @@ from thalweg.words.vectors import WordVectors
 
 KIND = "thalweg-words"
 VERSION = 1
+COUNTS = "thalweg-counts"  # what may be given by mistake
 
 
 def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
@@ -54,6 +56,9 @@ def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
 
 def load(path: Path, verify: bool | int = True) -> WordVectors:
     """Open a bundle. Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises."""
+    if manifest_of(path).get("format") == COUNTS:
+        msg = f"{path} holds {COUNTS!r}: these are counts; make vectors of them with thalweg words solve"
+        raise DamagedFileError(msg)
     bundle = Bundle(path, KIND, VERSION, verify)
     facts = bundle.manifest
     n_words, dim = facts.get("n_words"), facts.get("dim")

@@ -26,10 +26,15 @@ from thalweg.words import queries
 from thalweg.words.ranked import Ranked
 
 if TYPE_CHECKING:
+    from thalweg.words.corpus import Report
     from thalweg.words.vectors import WordVectors
 
 SIF = 1e-3  # a of the weights a/(a + P), as the paper has it
 WEIGHTS = ("sif",)
+NEGATIVE = (
+    "all scores are negative: words of a long, mixed text that never met draw the sums to the floor; ask about a paragraph, "
+    "or fit with --floor 0"
+)
 Doubles = npt.NDArray[np.float64]
 
 
@@ -73,28 +78,27 @@ def cut(wv: WordVectors, text: object) -> Text:
     return Text(np.array(list(known), np.int64), np.array(list(known.values()), np.int64), unknown)
 
 
-def read_text(path: str | Path, encoding: str = "utf-8") -> tuple[str, int]:
-    """A text from a file (also compressed), a folder of texts or "-", standard input; and how many places could not be decoded.
+def read_text(path: str | Path, encoding: str = "utf-8", json_key: str = "text") -> tuple[str, Report]:
+    """A text from a file, a folder of texts or "-", standard input, as `fit` reads it; and what of it could not be read.
 
     Raises MissingFileError, StorageError or InputError for what is no text.
     """
-    from thalweg.words import corpus
+    from thalweg.words import corpus, reading
+    from thalweg.words.rules import Rules
 
-    report = corpus.Report()
-    codec = corpus.check_encoding(encoding)
-    parts = []
-    for source in corpus.sources([path], report):
-        data = b"".join(block for block, _ in source.blocks())
-        if codec == "utf-8" and (reason := corpus.why_not_text(data)):
-            report.skipped.append((source.name, reason))
+    report, parts, pieces = corpus.Report(), [], list[bytes]()
+    for block, _ in reading.texts(corpus.sources([path], report), Rules(encoding=encoding, json_key=json_key), report):
+        if block is not None:
+            pieces.append(block)
+            report.n_bytes += len(block)
             continue
-        report.n_bytes += len(data)
-        text = data.decode("utf-8-sig" if codec == "utf-8" else codec, "replace")
+        text = b"".join(pieces).decode("utf-8", "replace")
         report.bad_bytes += text.count("\ufffd")
         parts.append(text.replace("\ufffd", " "))
+        pieces.clear()
     if not any(map(str.strip, parts)):
         raise corpus.nothing_left(report)
-    return "\n".join(parts), report.bad_bytes
+    return "\n".join(parts), report
 
 
 def _sums(wv: WordVectors, text: Text) -> tuple[Doubles, Doubles]:
@@ -131,7 +135,10 @@ def keywords(
     order = np.lexsort((text.places, -scores))
     ranked = [(wv.words[text.places[row]], float(scores[row])) for row in order if shown[row]]
     topn = whole_number("topn", topn, least=1)
-    return Ranked(ranked[:topn], score=by, unknown=text.unknown)
+    measure, note = queries.measured(wv, by)
+    if measure == "pmi" and ranked and ranked[0][1] < 0:
+        note = NEGATIVE
+    return Ranked(ranked[:topn], score=measure, unknown=text.unknown, note=note)
 
 
 def similarity(wv: WordVectors, text: str | Text, other: str | Text, *, by: str = "cosine", output: str | None = None) -> float:

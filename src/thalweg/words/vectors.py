@@ -99,7 +99,10 @@ class WordVectors(Readout, GensimHabits):
         grammatical role, a large one (10,000) for the same topic. guess: a word that is not known is asked about by its letters.
         Raises UnknownWordError.
         """
-        if guess and contexts is None and not queries.known(self, word):
+        if guess and contexts is not None:
+            msg = "guess=True goes without contexts: letters say nothing about single contexts"
+            raise InputError(msg)
+        if guess and not queries.known(self, word):
             asked, places, note = self.guess(word, output), [], f"{word} is not known: this is what its letters say"
             unit = self.unit(output)
         else:

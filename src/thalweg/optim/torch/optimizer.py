@@ -63,12 +63,12 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
     """Step parameters by a rule; a group may have its own, {"params": [...], "rule": optim.Lion()}.
 
     backend: "numba" (one compiled pass, CPU), "triton" (one launch, GPU), "foreach", "single", or "auto", the first that applies
-    to a tensor; THALWEG_OPTIM_BACKEND names another default. rounding="stochastic" rounds bfloat16 parameters up or down with the
-    probability that makes the mean exact, so that small updates are not lost; `seed` makes it reproducible. Slots of 16-bit
-    parameters are float32. soft_batch=k makes one update of k calls of `step`, see `soft_batch`; `updates` counts the updates. Rules
-    of several gradients (Heun, SAM) call the closure for each; of `model` they keep the buffers as one call leaves them. `lr` stands
-    in the groups instead of the rule's: a tensor is read anew at every step. The rest is torch's: maximize, differentiable; foreach,
-    fused and capturable are accepted, and choose nothing here.
+    to a tensor; THALWEG_OPTIM_BACKEND names another default. rounding="stochastic" rounds bfloat16 parameters up or down with
+    the probability that makes the mean exact, so that small updates are not lost; `seed` makes it reproducible. Slots of
+    16-bit parameters are float32. soft_batch=k makes one update of k calls of `step`, see `soft_batch`; `updates` counts the
+    updates. Rules of several gradients (Heun, SAM) call the closure for each; of `model` they keep the buffers as one call
+    leaves them. `lr` stands in the groups instead of the rule's: a tensor is read anew at every step. The rest is torch's:
+    maximize, differentiable; foreach, fused and capturable are accepted, and choose nothing here.
 
     Raises RuleError for a rule or number that is not allowed.
     """

@@ -39,14 +39,14 @@ def export(
     """Write vectors for other programs.
 
     FILE is written whole or not at all. Its name says the format: .txt and .vec are word2vec's text, .bin its binary form, .npz and
-    .safetensors what they are called; --to decides otherwise. The numbers keep every bit.
+    .safetensors what they are called; --to decides otherwise. A further .gz, .bz2 or .xz compresses. The numbers keep every bit.
     """
     from thalweg.words import formats
 
-    if to is None and file.suffix.lower() not in formats.SUFFIXES:
+    formats.check_file(file, overwrite)
+    if to is None and formats.format_of(file) is None:
         msg = f"the name {str(file)!r} does not say a format: choose one with --to"
         raise UsageError(msg)
-    formats.check_file(file, overwrite)
     console, wv = opened(vectors, "export", json, quiet, subwords)
     console.note(f"writing {len(wv):,} words to {file}")
     kind = formats.write(wv, file, to, output, overwrite=overwrite)

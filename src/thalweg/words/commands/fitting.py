@@ -42,7 +42,8 @@ reading_options = (
       help="Windows close up over words that are left out, or these keep their places."),
     X("--phrases", type=N(float, low=-1, below=1), advanced=True,
       help="Join pairs of words whose normalised PMI is over X, such as 0.5: new_york."),
-    X("--glob", metavar="PATTERN", advanced=True, help="Which files of a folder are read, such as '*.csv'."),
+    X("--glob", metavar="PATTERN", multiple=True, advanced=True,
+      help="Which files of a folder are read, such as '*.csv'; can be repeated."),
     X("--json-key", metavar="KEY", default="text", advanced=True, help="What is the text in the lines of a .jsonl file."),
     X("--split-latin/--no-split-latin", default=False, advanced=True,
       help="Chinese: cut digits and Latin letters into single characters."),
@@ -100,6 +101,22 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
 
 
+def _typed() -> list[str]:
+    """The options of this command as they were typed, for another one that takes them too."""
+    context = click.get_current_context()
+    words: list[str] = []
+    for option in context.command.params:
+        typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if not typed or not isinstance(option, click.Option) or option.name in ("json", "quiet"):
+            continue
+        value = context.params[option.name or ""]
+        if option.is_flag:
+            words.append((option.opts if value else option.secondary_opts)[0])
+        else:
+            words += [word for each in (value if option.multiple else [value]) for word in (option.opts[0], str(each))]
+    return words
+
+
 @options.command("check", examples=["thalweg words check notes/", "thalweg words check docs: --window 5"])
 @click.argument("corpus", nargs=-1, required=True)
 @taking(reading_options[:4], reading_options[6:], solving_options[:2])
@@ -136,7 +153,8 @@ def check(corpus: tuple[str, ...], json: bool, quiet: bool, dim: int, epochs: in
     for warning in found.warnings:
         console.note(warning)
     console.result(found, lambda: console.table(["", "value"], rows))
-    console.next_steps([f"thalweg words fit {shlex.join(corpus)} --out vec"])
+    if found.n_words > 1:
+        console.next_steps([f"thalweg words fit {shlex.join([*corpus, *_typed()])} --out vec"])
 
 
 def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: dict[str, Any]) -> None:
@@ -220,7 +238,7 @@ def count(
         console.note(f"reading {' '.join(corpus) or from_glove}")
         _announce(console, corpus, out, settings)
         from thalweg.words import counting
-        from thalweg.words.counts import CooccurrenceCounts
+        from thalweg.words.counts import CooccurrenceCounts, merged_fingerprint
 
         older = None if merge is None else CooccurrenceCounts.open(merge)
         if from_glove is not None and vocab is not None:
@@ -243,6 +261,12 @@ def count(
     ]
     for note in _notes(counts.info | {"tokens_kept": counts.total_tokens}):
         console.note(note)
+    if (
+        older is not None
+        and (mark := older.info.get("fingerprint"))
+        and counts.info["fingerprint"] == merged_fingerprint(mark, older)
+    ):
+        console.note(f"the counts in {merge} are of the same text: all of it now counts twice")
     console.result(value, lambda: console.table(["", "value"], rows))
     console.next_steps([f"thalweg words solve {shlex.quote(str(out))} --out vec"])
 
@@ -366,6 +390,9 @@ def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) ->
         notes.append(f"{what} read as spaces")
     if lines:
         notes.append(f"{lines:,} line{'s are' if lines > 1 else ' is'} not JSON and {'were' if lines > 1 else 'was'} left out")
+    from thalweg.words.rules import unused
+
+    notes += unused(info)
     if dropped:
         notes.append(f"{dropped:,} words longer than 1000 bytes were left out")
     if lowered is not None:

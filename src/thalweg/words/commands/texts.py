@@ -28,7 +28,7 @@ def _cut(console: Console, wv: WordVectors, text: str) -> Text:
     return found
 
 
-def _given(console: Console, text: tuple[str, ...], file: str | None, encoding: str) -> str:
+def _given(console: Console, text: tuple[str, ...], file: str | None, encoding: str, json_key: str) -> str:
     """The text of the arguments, or of a file."""
     if text == ("-",) and file is None:
         text, file = (), "-"
@@ -40,9 +40,14 @@ def _given(console: Console, text: tuple[str, ...], file: str | None, encoding: 
         raise UsageError("the name of the file is empty")
     from thalweg.words.texts import read_text
 
-    found, n_bad = read_text(file, encoding)
-    if n_bad:
-        what = "1 place is" if n_bad == 1 else f"{n_bad:,} places are"
+    found, report = read_text(file, encoding, json_key)
+    for path, reason in report.skipped[:5]:
+        console.note(f"left out {path}: {reason}")
+    if report.bad_lines:
+        what = "1 line is not JSON and was" if report.bad_lines == 1 else f"{report.bad_lines:,} lines are not JSON and were"
+        console.note(f"{what} left out")
+    if report.bad_bytes:
+        what = "1 place is" if report.bad_bytes == 1 else f"{report.bad_bytes:,} places are"
         console.note(f"{what} not valid in the text's encoding and read as spaces")
     return found
 
@@ -53,22 +58,25 @@ def _given(console: Console, text: tuple[str, ...], file: str | None, encoding: 
 )
 @vectors_argument
 @click.argument("text", nargs=-1)
-@options.option("--file", metavar="FILE", help="Read the text from a file, also compressed; - is standard input.")
+@options.option("--file", metavar="FILE", help="Read the text from a file, as fit reads it; - is standard input.")
 @options.option(
     "--by", type=options.Choice(["pmi", "cosine"]), default="pmi", help="pmi, or cosine: the same without the words' importance."
 )
 @options.option("--encoding", default="utf-8", advanced=True, help="Encoding of the file, such as gb18030.")
+@options.option("--json-key", metavar="KEY", default="text", advanced=True, help="What is the text in the lines of a .jsonl file.")
 @options.option("--exclude-self", is_flag=True, help="Compare each word with the other words only.")
 @limits
 @options.json_option
 @options.quiet_option
-def keywords(vectors: Path, text: tuple[str, ...], file: str | None, encoding: str, json: bool, quiet: bool, **limits: Any) -> None:
+def keywords(
+    vectors: Path, text: tuple[str, ...], file: str | None, encoding: str, json_key: str, json: bool, quiet: bool, **limits: Any
+) -> None:
     """The words of a text that say most about it.
 
     The score of a word is the sum of its estimated mutual information, in nats, with every word of the text: the text is most
     likely where this word stands.
     """
-    given = _given(Console(json=json, quiet=quiet), text, file, encoding)
+    given = _given(Console(json=json, quiet=quiet), text, file, encoding, json_key)
     console, wv = opened(vectors, "keywords", json, quiet)
     show_ranked(console, wv.keywords(given, **limits))
 

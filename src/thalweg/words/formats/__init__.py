@@ -13,9 +13,13 @@ first bytes.
 
 from __future__ import annotations
 
+import bz2
+import contextlib
+import gzip
+import lzma
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from thalweg.errors import InputError, MissingFileError, OutputExistsError, near_misses, quoted
 from thalweg.files import Writer, atomic
@@ -30,7 +34,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("word2vec", "word2vec-bin", "glove", "npz", "safetensors")
 SUFFIXES = {".txt": "word2vec", ".vec": "word2vec", ".bin": "word2vec-bin", ".npz": "npz", ".safetensors": "safetensors"}
-WRITERS: dict[str, Callable[[Writer, WordVectors, str | None], None]] = {
+PACKERS: dict[str, Callable[..., Any]] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}  # end of a name
+WRITERS: dict[str, Callable[[Any, WordVectors, str | None], None]] = {
     "word2vec": word2vec.write,
     "word2vec-bin": word2vec.write_binary,
     "glove": glove.write,
@@ -129,13 +134,13 @@ def write(
 ) -> str:
     """Write vectors for other programs, whole or not at all; returns the format.
 
-    format: one of FORMATS, None takes the one that the suffix of the name says; output: "sum", "concat" or "word", None as the
-    vectors say themselves. Raises OutputExistsError if there is such a file and `overwrite` is False, InputError for what a format
-    cannot hold.
+    format: one of FORMATS, None takes the one that the suffix of the name says; a further .gz, .bz2 or .xz compresses. output:
+    "sum", "concat" or "word", None as the vectors say themselves. Raises OutputExistsError if there is such a file and `overwrite`
+    is False, InputError for what a format cannot hold.
     """
     path = Path(path)
     _check_format(format)
-    kind = format or SUFFIXES.get(path.suffix.lower())
+    kind = format or format_of(path)
     if kind is None:
         msg = f"the name {str(path)!r} does not say a format: give one of {', '.join(FORMATS)} (--to)"
         raise InputError(msg)
@@ -145,13 +150,31 @@ def write(
         raise InputError(msg)
     vectors.vectors_of([0], output)  # an unknown output is seen before anything is written
     _check_finite(vectors, output)
-    with atomic(path) as out:
-        WRITERS[kind](out, vectors, output)
+    with atomic(path) as out, _packed(path.suffix.lower(), out) as stream:
+        WRITERS[kind](stream, vectors, output)
     return kind
 
 
+def _packed(suffix: str, out: Writer) -> contextlib.AbstractContextManager[Any]:
+    """A stream that compresses into another as the end of a name says."""
+    if suffix == ".gz":  # neither a name nor a time in it: the same vectors give the same bytes
+        return gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=cast("Any", out), mtime=0)
+    return PACKERS[suffix](out, "wb") if suffix in PACKERS else contextlib.nullcontext(out)
+
+
+def format_of(path: Path) -> str | None:
+    """The format that a name says, before the suffix of compression, or None."""
+    return SUFFIXES.get((path.with_suffix("") if path.suffix.lower() in PACKERS else path).suffix.lower())
+
+
 def check_file(path: Path, overwrite: bool) -> None:
-    """Refuse, before any work, a place that is taken or not there. Raises OutputExistsError or MissingFileError."""
+    """Refuse, before any work, a place that is taken or not there. Raises InputError, OutputExistsError or MissingFileError."""
+    if str(path) == "-":
+        msg = "- is no name for a file of vectors: they are written to a file, whole or not at all; give it a name"
+        raise InputError(msg)
+    if path.suffix.lower() == ".zst":
+        msg = f"{path}: nothing is written with Zstandard; .gz, .bz2 and .xz compress"
+        raise InputError(msg)
     if path.exists() and not path.is_file():
         msg = f"{path} is {'a folder' if path.is_dir() else 'a device or a pipe'}; the output is a regular file"
         raise OutputExistsError(msg)

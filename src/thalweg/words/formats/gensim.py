@@ -67,9 +67,10 @@ def most_similar(
         raise InputError(msg)
     unit, places = vectors.unit(), []
     target = np.zeros(unit.shape[1], np.float64)
-    for word, weight in terms:
-        places.append(vectors.place(word))
-        target += weight * unit[places[-1]]
+    for asked, weight in terms:
+        if isinstance(asked, str):
+            places.append(vectors.place(asked))
+        target += weight * (unit[places[-1]] if isinstance(asked, str) else asked)
     length = np.linalg.norm(target)
     if length < 1e-6:
         msg = "the words of the question cancel: nothing is left to compare with"
@@ -78,11 +79,15 @@ def most_similar(
     return vectors.best(unit[:n] @ (target / length).astype(np.float32), places, topn)
 
 
-def _terms(asked: Any, sign: float) -> Iterator[tuple[str, float]]:
-    """The words of one side with their weights: a word, or a list of words and of (word, weight with its sign)."""
-    for term in [asked] if isinstance(asked, str) else asked or []:
+def _terms(asked: Any, sign: float) -> Iterator[tuple[str | np.ndarray[Any, Any], float]]:
+    """The words or vectors of one side with their weights: one, or a list of them and of (word, weight with its sign)."""
+    alone = isinstance(asked, str) or (isinstance(asked, np.ndarray) and asked.ndim == 1)
+    for term in [asked] if alone else () if asked is None else asked:
         word, weight = (term[0], term[1]) if isinstance(term, tuple) and len(term) == 2 else (term, sign)
-        if not isinstance(word, str):
-            msg = f"most_similar() takes words, not {type(word).__name__}"
+        if isinstance(word, np.ndarray) and word.ndim == 1:
+            length = np.linalg.norm(word)
+            word = word / length if length > 0 else word
+        elif not isinstance(word, str):
+            msg = f"most_similar() takes words and vectors, not {type(word).__name__}"
             raise InputError(msg)
         yield word, float(weight)
