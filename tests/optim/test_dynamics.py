@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from thalweg import optim
 from thalweg.errors import RuleError
 from thalweg.optim.dynamics import convert, linear, stability, stationary
+from thalweg.optim.ops import where
 from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate
 
 momenta = st.floats(0.0, 0.99)
@@ -158,3 +159,42 @@ def test_wrong_use_is_one_line() -> None:
         stability(optim.SGD(lr=0.0))
     with pytest.raises(RuleError, match=r"the spectral radius is 1\.5"):
         stationary(optim.SGD(lr=2.5), 1.0)
+
+
+def test_a_steep_but_smooth_step_is_no_sign() -> None:
+    """p - lr g / (|g| + 0.01) is linear with slope 100 below 0.01: stable up to lr = 0.02."""
+
+    @dataclass(frozen=True)
+    class Soft(Rule):
+        lr: float = rate(0.01)
+
+        def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
+            p, g = self.decayed(p, g)
+            return p - self.lr * g / (abs(g) + 0.01), s
+
+    assert stability(Soft()).limit == pytest.approx(0.02, rel=1e-6)
+
+
+def test_a_step_without_a_derivative_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Cautious(Rule):
+        lr: float = rate(0.01)
+        slots = Slots(m=0)
+
+        def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
+            p, g = self.decayed(p, g)
+            m = 0.9 * s.m + g
+            return p - self.lr * where(m * g > 0, m, 0), s(m=m)
+
+    with pytest.raises(RuleError, match="no derivative at a minimum"):
+        stability(Cautious())
+    with pytest.raises(RuleError, match="sums over tensors"):
+        stability(optim.Muon())
+
+
+def test_the_best_rate_of_a_range_is_its_middle() -> None:
+    """Momentum lets all rates of a wide range shrink errors by sqrt(b1) a step; the middle does not depend on the rule's own rate."""
+    one, other = stability(optim.Adam()), stability(optim.Adam(lr=1.0))
+    assert one.best == pytest.approx(other.best, rel=1e-6)
+    assert one.best_rate == pytest.approx(0.9**0.5, rel=1e-6)
+    assert 0.1 < one.best < 10

@@ -174,3 +174,12 @@ def test_wrong_use_is_one_line() -> None:
     tx = transform(optim.Adam())
     with pytest.raises(RuleError, match=r"update\(grads, state, params\)"):
         tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+
+
+def test_a_rate_below_0_a_name_and_a_vector_for_matrices_are_refused() -> None:
+    with pytest.raises(RuleError, match="lr=-1"):
+        transform(optim.SGD(), lr=-1)
+    with pytest.raises(RuleError, match="'adam' is not a rule"):
+        transform("adam")  # type: ignore[arg-type]
+    with pytest.raises(RuleError, match=r"Muon has no form for a parameter of shape \(3,\)"):
+        transform(optim.Muon()).init(jnp.ones(3))

@@ -347,3 +347,8 @@ def test_public_names_are_there_and_unknown_ones_are_not():
     assert set(dir(optim)) == set(optim.__all__)
     with pytest.raises(AttributeError, match="no attribute 'adamm'"):
         optim.adamm  # noqa: B018
+
+
+def test_a_slot_cannot_be_set_in_place() -> None:
+    with pytest.raises(RuleError, match=r"return s\(mm=\.\.\.\) from the step"):
+        State({"m": 0.0}).mm = 1.0

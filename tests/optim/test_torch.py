@@ -546,3 +546,18 @@ def test_explain_says_what_runs_where():
     lines = [line.split() for line in opt.explain().splitlines()]
     assert lines[1] == ["Adam", "foreach", "float32", "1", "10", "280", "0"]
     assert lines[2] == ["Adam", "foreach", "float64", "1", "3", "168", "0"]
+
+
+def test_autograd_sees_that_a_step_has_changed_the_parameters() -> None:
+    """A graph made before a step cannot be gone back through after it, as with torch's own."""
+    p = torch.nn.Parameter(torch.ones(3))
+    loss = (p * p).sum()
+    loss.backward(retain_graph=True)
+    fused.Optimizer([p], optim.SGD()).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_a_number_under_the_rules_own_name_is_not_passed_over() -> None:
+    with pytest.raises(RuleError, match="'wd' of a parameter group is spelt 'weight_decay'"):
+        fused.Optimizer([{"params": [torch.nn.Parameter(torch.ones(1))], "wd": 0.5}], optim.AdamW())

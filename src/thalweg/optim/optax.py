@@ -77,6 +77,10 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
     Parameters in 16 bits are moved in 32, their slots kept in 32. `update` needs `params`.
     Raises RuleError for a number that the rule does not have, or that is off in it (weight decay 0).
     """
+    what: object = rule
+    if not isinstance(what, Rule):
+        msg = f"{rule!r} is not a rule; give one made from a class of thalweg.optim, as in optim.Adam(lr=1e-3)"
+        raise RuleError(msg)
     program = by_itself(rule)
     names = [name.removeprefix("self.") for name in program.inputs if name.startswith("self.")]
     for name in numbers:
@@ -87,10 +91,17 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
         else:
             msg = f"{type(rule).__name__} has no number {name!r}.{near_misses(name, names)}"
         raise RuleError(msg)
+    rule.replace(
+        **{name: value for name, value in numbers.items() if isinstance(value, (int, float))}
+    )  # refuses what is not allowed
     fixed = {name: numbers.get(name, getattr(rule, name)) for name in names}
     step = _step(program)
 
     def init(params: Any) -> RuleState:
+        for p in jax.tree.leaves(params):
+            if rule.suited(jnp.ndim(p)) != rule:
+                msg = f"{type(rule).__name__} has no form for a parameter of shape {jnp.shape(p)} here: give it a rule of its own"
+                raise RuleError(f"{msg} with optax.multi_transform")
         initial, scalars = rule.slots.of(rule), rule.scalars.of(rule)
         initial |= {
             slot: fixed[field] for slot, field in rule.slots.initial.items() if field in fixed

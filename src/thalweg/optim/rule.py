@@ -105,6 +105,10 @@ class State:
             raise RuleError(msg)
         return State(slots)
 
+    def __setattr__(self, name: str, value: Value) -> None:
+        msg = f"s.{name} = ... would change the slots in place: return s({name}=...) from the step"
+        raise RuleError(msg)
+
     def __getattr__(self, name: str) -> Value:  # reached only for what is not a slot
         if name.startswith("__"):  # copy, pickle and NumPy ask for methods that we do not have
             raise AttributeError(name)

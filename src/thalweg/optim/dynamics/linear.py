@@ -29,7 +29,7 @@ from thalweg.optim.rule import Rule
 Doubles = npt.NDArray[np.float64]
 
 _H = 1e-30  # of the complex step: its square is lost beside 1
-_SMALL = 1e-4  # a gradient to which a smooth step answers in proportion, and a sign does not
+_SMALL = (1e-8, 1e-12)  # gradients to which a smooth step answers in proportion, and a sign does not
 _LATE = 1e9  # a time at which all corrections for the start are over
 
 
@@ -76,10 +76,11 @@ class Linear:
 def linear(rule: Rule, *, freeze: Iterable[str] | None = None) -> Linear:
     """The map of a rule. freeze: the slots to be held at 1 (None: those whose new value is even in g).
 
-    Raises RuleError for a rule that sums over tensors or asks for several gradients, and for an unknown slot.
+    Raises RuleError for a rule that sums over tensors, asks for several gradients or has no derivative there (a step that looks at
+    the sign of m g), and for an unknown slot.
     """
     program = rule.program()
-    if program.n_phases > 1:
+    if program.n_phases > 1 or program.shaped:
         msg = f"{type(rule).__name__} sums over tensors: its step on one number says nothing about a network"
         raise RuleError(msg)
     for name in freeze or ():
@@ -90,8 +91,11 @@ def linear(rule: Rule, *, freeze: Iterable[str] | None = None) -> Linear:
     frozen = tuple(name for name in program.slots if _is_even(program, numbers, name)) if freeze is None else tuple(freeze)
     moving = ("p", *(f"s.{name}" for name in program.slots if name not in frozen))
     columns = {name: _response(program, numbers, frozen, {name: 1j * _H}, moving).imag / _H for name in (*moving, "g")}
-    small = _response(program, numbers, frozen, {"g": _SMALL}, moving).real / _SMALL
-    smooth = bool(np.allclose(small, columns["g"], rtol=1e-6, atol=1e-9))
+    slopes = [_response(program, numbers, frozen, {"g": g}, moving).real / g for g in _SMALL]
+    smooth = bool(np.abs(slopes[1]).max() < 10 * np.abs(slopes[0]).max() + 1e-30)  # the slope of a sign has no bound
+    if smooth and not np.allclose(slopes[1], columns["g"], rtol=1e-6, atol=1e-9):
+        msg = f"{type(rule).__name__} has no derivative at a minimum: it answers small gradients of either kind differently"
+        raise RuleError(msg)
     drift = np.stack([columns[name] for name in moving], axis=1)
     return Linear(moving, drift, columns["g"], frozen, float(getattr(rule, "lr", 1.0)), smooth)
 

@@ -77,10 +77,14 @@ def _crossing(made: Linear, stable: float, unstable: float) -> float:
 
 
 def _least(made: Linear, grid: Doubles) -> tuple[float, float]:
-    """The x of the least radius, near the best point of a grid."""
+    """The x of the least radius, near the best point of a grid; of a range of them the middle (of the logarithm)."""
     from scipy.optimize import minimize_scalar
 
-    k = int(np.argmin(made.radius(grid / made.lr)))
+    radii = made.radius(grid / made.lr)
+    k = int(np.argmin(radii))
+    flat = grid[radii <= radii[k] * (1 + 1e-6)]
+    if len(flat) > 2:  # momentum sets the pace over a whole range: its middle
+        return float(np.sqrt(flat[0] * flat[-1])), float(radii[k])
     ends = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
     found = minimize_scalar(lambda x: float(made.radius(x / made.lr)), bounds=ends, method="bounded", options={"xatol": 1e-12})
     return float(found.x), float(found.fun)

@@ -15,6 +15,7 @@ from thalweg.optim.rule import Rule, renewed
 PAIRS = {"betas": ("b1", "b2"), "etas": ("shrink", "grow"), "step_sizes": ("least", "most")}
 KEYS = {"wd": "weight_decay", "psi": "momentum_decay", "initial": "initial_accumulator_value"}
 FIELDS = {key: name for name, key in KEYS.items()}
+SPELT = KEYS | {name: key for key, pair in PAIRS.items() for name in pair}  # a rule's field -> the key of a group
 AMSGRAD = {"off": False, "before": True}  # torch has these two; "after" is optax's
 
 _MOMENTUM = {"m": "momentum_buffer"}

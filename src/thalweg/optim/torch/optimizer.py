@@ -29,10 +29,21 @@ from thalweg.optim.idle import idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.torch.lazy import LazyTable, Rows
-from thalweg.optim.torch.names import changed, group_of, rule_of, slot_key
+from thalweg.optim.torch.names import SPELT, changed, group_of, rule_of, slot_key
 from thalweg.optim.torch.repeat import Repeated
 from thalweg.optim.torch.soft_batch import SoftBatch
-from thalweg.optim.torch.tables import HALVES, KINDS, CompiledTable, Entry, ListTable, Mask, Numbers, Table, TritonTable
+from thalweg.optim.torch.tables import (
+    HALVES,
+    KINDS,
+    AddressTable,
+    CompiledTable,
+    Entry,
+    ListTable,
+    Mask,
+    Numbers,
+    Table,
+    TritonTable,
+)
 
 BACKENDS = ("auto", "numba", "triton", "foreach", "single")
 
@@ -135,6 +146,9 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with numbers or a rule of their own. Raises RuleError for what the rule does not allow."""
         if isinstance(param_group, dict):
+            for name in param_group.keys() & SPELT.keys():
+                msg = f"{name!r} of a parameter group is spelt {SPELT[name]!r}, as torch spells it"
+                raise RuleError(msg)
             if isinstance(param_group.get("rule"), Rule):
                 own = self._described(param_group["rule"])
                 param_group = {**param_group, "rule": own.pop("rule"), **{k: param_group.get(k, v) for k, v in own.items()}}
@@ -259,6 +273,9 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         numbers = {axes: [_numbers(rule.suited(axes), scale) for rule in rules] for axes in {table.axes for table in tables}}
         self.updates += stage == 0
         finished(merged([table.step(*found, numbers[table.axes], stage) for table, found in zip(tables, gradients, strict=True)]))
+        for table in tables:
+            if isinstance(table, AddressTable):  # autograd does not see what a kernel writes
+                torch.autograd.graph.increment_version(table.parameters)
 
     def _finite(self, tables: list[Table], gradients: list[tuple[list[Tensor | None], Mask]]) -> bool:
         """Whether the gradients are finite, of those groups that ask (`freeze_nonfinite`). Raises RuleError where one says so."""
