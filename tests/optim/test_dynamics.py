@@ -193,7 +193,7 @@ def test_a_step_without_a_derivative_is_refused() -> None:
 
 
 def test_the_best_rate_of_a_range_is_its_middle() -> None:
-    """Momentum lets all rates of a wide range shrink errors by sqrt(b1) a step; the middle does not depend on the rule's own rate."""
+    """Momentum lets all rates of a wide range shrink errors by sqrt(b1) a step; the rule's own rate does not matter."""
     one, other = stability(optim.Adam()), stability(optim.Adam(lr=1.0))
     assert one.best == pytest.approx(other.best, rel=1e-6)
     assert one.best_rate == pytest.approx(0.9**0.5, rel=1e-6)
