@@ -261,11 +261,19 @@ def test_ctrl_c_while_the_vectors_are_written_ends_with_130(tmp_path: Path, monk
     assert not (tmp_path / "vec").exists()
 
 
+HEARING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests in the background has it ignored, and so his children
+from thalweg.__main__ import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_real_ctrl_c_ends_a_fit_that_waits_for_text(tmp_path: Path) -> None:
     """A named pipe that nobody writes to: the program waits in the middle of reading when the signal comes."""
     os.mkfifo(tmp_path / "pipe")
-    command = [sys.executable, "-m", "thalweg", "words", "fit", str(tmp_path / "pipe"), "--out", str(tmp_path / "vec")]
+    command = [sys.executable, "-c", HEARING, "words", "fit", str(tmp_path / "pipe"), "--out", str(tmp_path / "vec")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert process.stdout is not None

@@ -241,13 +241,22 @@ def test_any_bytes_are_harmless(vec: Path) -> None:
 # A terminal
 
 
+ON_ITS_OWN_TERMINAL = """
+import fcntl, os, signal, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # who runs the tests in the background has it ignored, and so his children
+os.execv(sys.executable, [sys.executable, "-m", "thalweg", "words", "shell", sys.argv[1]])
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own")
 def test_on_a_terminal_ctrl_c_returns_to_the_prompt_and_ctrl_d_ends(vec: Path) -> None:
-    import pty
-
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(sys.executable, [sys.executable, "-m", "thalweg", "words", "shell", str(vec)], {**os.environ, "TERM": "xterm"})
+    """Its process is begun by a program of its own: a fork of this one would have the locks of threads that it has not."""
+    terminal, theirs = os.openpty()
+    command = [sys.executable, "-c", ON_ITS_OWN_TERMINAL, str(vec)]
+    child = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
 
     seen = b""
 
@@ -282,15 +291,10 @@ def test_on_a_terminal_ctrl_c_returns_to_the_prompt_and_ctrl_d_ends(vec: Path) -
         until("queen")
         until("> ")
         os.write(terminal, b"\x04")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.05)
-        assert done == pid
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert child.wait(60) == 0
     finally:
+        child.kill()
+        child.wait()
         os.close(terminal)
 
 
