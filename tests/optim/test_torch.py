@@ -302,12 +302,12 @@ def test_parameters_that_share_memory_are_stepped_in_turn():
 
 def test_overlaps_are_found_in_clusters():
     """[0, 10) holds [1, 2) and [4, 5), which do not touch each other; [10, 12) touches nobody."""
-    from thalweg.optim.torch.optimizer import _overlapping
+    from thalweg.optim.torch.layout import overlapping
 
     base = torch.zeros(12)
     views = [base[1:2], base[:10], base[10:], base[4:5], torch.zeros(3), torch.zeros(0)]
-    assert _overlapping(views) == {id(views[k]) for k in (0, 1, 3)}
-    assert _overlapping([]) == set()
+    assert overlapping(views) == {id(views[k]) for k in (0, 1, 3)}
+    assert overlapping([]) == set()
 
 
 def test_a_sparse_gradient_is_refused_in_one_line_and_nothing_moves():

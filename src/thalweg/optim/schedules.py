@@ -9,6 +9,7 @@ function of k in that language will do in their place. Beyond its last step a sc
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,12 +23,12 @@ COUNTS = ("steps", "every", "warm", "decay")  # fields that are whole numbers of
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(ABC):
     """A factor for each number of steps done. Two of them multiply: warmup(100) * cosine(1000). RuleError for faulty numbers."""
 
+    @abstractmethod
     def __call__(self, k: Value) -> Value:
         """The factor of the step after k others."""
-        raise NotImplementedError
 
     def __mul__(self, other: Schedule) -> Schedule:
         return product(self, other)

@@ -12,13 +12,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +26,8 @@ from thalweg.optim.backends.lockstep import finished, merged
 from thalweg.optim.idle import idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
+from thalweg.optim.torch.layout import dense
+from thalweg.optim.torch.layout import overlapping as overlapping_ones
 from thalweg.optim.torch.lazy import LazyTable, Rows
 from thalweg.optim.torch.names import SPELT, changed, group_of, rule_of, slot_key
 from thalweg.optim.torch.repeat import Repeated
@@ -39,10 +39,10 @@ from thalweg.optim.torch.tables import (
     CompiledTable,
     Entry,
     ListTable,
-    Mask,
     Numbers,
     Table,
     TritonTable,
+    all_finite,
 )
 
 BACKENDS = ("auto", "numba", "triton", "foreach", "single")
@@ -268,7 +268,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         for table in tables if stage else ():
             table.complete()
         gradients = [table.gradients() for table in tables]  # of all tables before any moves: what is refused moves nothing
-        if not self._finite(tables, gradients) and stage == 0:
+        policies = [group.get("freeze_nonfinite_policy", "pass") for group in self.param_groups]
+        if not all_finite(tables, gradients, policies) and stage == 0:
             return
         numbers = {axes: [_numbers(rule.suited(axes), scale) for rule in rules] for axes in {table.axes for table in tables}}
         self.updates += stage == 0
@@ -276,20 +277,6 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         for table in tables:
             if isinstance(table, AddressTable):  # autograd does not see what a kernel writes
                 torch.autograd.graph.increment_version(table.parameters)
-
-    def _finite(self, tables: list[Table], gradients: list[tuple[list[Tensor | None], Mask]]) -> bool:
-        """Whether the gradients are finite, of those groups that ask (`freeze_nonfinite`). Raises RuleError where one says so."""
-        policies = [group.get("freeze_nonfinite_policy", "pass") for group in self.param_groups]
-        fine = True
-        for table, (found, _) in zip(tables, gradients, strict=True) if set(policies) != {"pass"} else ():
-            asked = [(k, g) for k, g in zip(table.groups.tolist(), found, strict=True) if g is not None and policies[k] != "pass"]
-            for (k, g), most in zip(asked, torch._foreach_norm([g for _, g in asked], math.inf) if asked else (), strict=True):
-                if not math.isfinite(most):
-                    if policies[k] == "raise":
-                        msg = f"the gradient of a parameter of shape {tuple(g.shape)} in group {k} is not finite; nothing has moved"
-                        raise RuleError(msg)
-                    fine = False
-        return fine
 
     def _read(self, k: int, group: dict[str, Any]) -> Rule:
         """The rule of group k, made anew if its numbers are others: a model may have a group for each of its parameters."""
@@ -336,7 +323,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         lazy: list[Table] = []
         together: dict[tuple[Any, ...], list[Entry]] = {}
         kinds: dict[tuple[Any, ...], tuple[Rule, tuple[Program, ...]]] = {}
-        overlapping = _overlapping([p for group in self.param_groups for p in group["params"]])
+        overlapping = overlapping_ones([p for group in self.param_groups for p in group["params"]])
         for k, group in enumerate(self.param_groups):
             for p in group["params"]:
                 if p.grad is None and p not in self.state:
@@ -412,10 +399,10 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
     def _backend_of(self, p: Tensor) -> str:
         if type(p) not in (Tensor, torch.nn.Parameter) or p.is_complex() or getattr(p, "grad_dtype", p.dtype) != p.dtype:
             return "single"
-        if self.backend in ("auto", "numba") and p.device.type == "cpu" and p.dtype in KINDS and _dense(p) and jit.enabled():
+        if self.backend in ("auto", "numba") and p.device.type == "cpu" and p.dtype in KINDS and dense(p) and jit.enabled():
             return "numba"
         on_gpu = p.device.type == "cuda" and self.backend == "auto" and importlib.util.find_spec("triton") is not None
-        if (on_gpu or self.backend == "triton") and self.rounding == "nearest" and _dense(p):
+        if (on_gpu or self.backend == "triton") and self.rounding == "nearest" and dense(p):
             return "triton"
         return "single" if self.backend == "single" else "foreach"
 
@@ -511,29 +498,3 @@ def _bare_name(name: str) -> str:
 def _numbers(rule: Rule, scale: float | None) -> Numbers:
     found = {f"self.{name}": value for name, value in vars(rule).items() if type(value) is float}
     return found if scale is None else found | {"grad_scale": scale}
-
-
-def _dense(p: Tensor) -> bool:
-    """Whether the elements fill one stretch of memory, in any order of the axes (channels-last is dense, a column is not)."""
-    if p.layout != torch.strided:
-        return False
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(p.stride(), p.shape, strict=True) if size != 1):
-        if stride != expected:
-            return False
-        expected *= size
-    return True
-
-
-def _overlapping(parameters: list[Tensor]) -> set[int]:
-    """Ids of the parameters that share memory with another one: they have to be stepped in turn."""
-    strided = [p for p in parameters if type(p) in (Tensor, torch.nn.Parameter) and p.layout == torch.strided and p.numel()]
-    begin = np.array([p.data_ptr() for p in strided], dtype=np.int64)
-    order = np.argsort(begin, kind="stable")
-    span = [1 + sum((n - 1) * abs(s) for n, s in zip(p.shape, p.stride(), strict=True)) for p in strided]
-    end = begin + np.array([n * p.element_size() for n, p in zip(span, strided, strict=True)], dtype=np.int64)
-    furthest = np.maximum.accumulate(end[order])
-    apart = begin[order][1:] >= furthest[:-1]  # a tensor that begins after all before it have ended begins a new cluster
-    cluster = np.concatenate([[0], np.cumsum(apart)]).astype(np.int64)[: len(order)]
-    crowded = np.bincount(cluster)[cluster] > 1
-    return {id(strided[k]) for k in order[crowded].tolist()}

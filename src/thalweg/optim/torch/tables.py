@@ -8,6 +8,7 @@ and that the gradients are laid out as their parameters. Slots are ours: the tab
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -291,6 +292,23 @@ class ListTable(Table):
             for name, value in new.items():
                 home = self.parameters[k] if name == "p" else self.slots[name.removeprefix("s.")][k]
                 (torch.view_as_real(home) if home.is_complex() else home).copy_(value)
+
+
+def all_finite(tables: Sequence[Table], gradients: Sequence[tuple[list[Tensor | None], Mask]], policies: Sequence[str]) -> bool:
+    """Whether the gradients are finite, of those groups that ask (policies: of each group, see `freeze_nonfinite`).
+
+    Raises RuleError where a group's policy is to raise.
+    """
+    fine = True
+    for table, (found, _) in zip(tables, gradients, strict=True) if set(policies) != {"pass"} else ():
+        asked = [(k, g) for k, g in zip(table.groups.tolist(), found, strict=True) if g is not None and policies[k] != "pass"]
+        for (k, g), most in zip(asked, torch._foreach_norm([g for _, g in asked], math.inf) if asked else (), strict=True):
+            if not math.isfinite(most):
+                if policies[k] == "raise":
+                    msg = f"the gradient of a parameter of shape {tuple(g.shape)} in group {k} is not finite; nothing has moved"
+                    raise RuleError(msg)
+                fine = False
+    return fine
 
 
 def _one_by_one(program: Program) -> bool:
