@@ -45,6 +45,9 @@ def test_the_limits_of_plain_rules() -> None:
     assert stability(optim.RMSprop(centered=True)).limit == pytest.approx(2, rel=1e-9)
     decayed = optim.SGD(lr=0.5, wd=0.4, decay="decoupled")
     assert stability(decayed).limit == pytest.approx(2 - 0.5 * 0.4, rel=1e-9)
+    assert stability(optim.Heun()).limit == pytest.approx(2, rel=1e-8)
+    assert stability(optim.RK(order="3")).limit == pytest.approx(2.5127453266, rel=1e-8)  # x^3 - 3 x^2 + 6 x = 12
+    assert stability(optim.RK(order="4")).limit == pytest.approx(2.7852935634, rel=1e-8)  # x^3 - 4 x^2 + 12 x = 24
     assert stability(optim.Adam()).map.frozen == ("v",)
     assert stability(optim.HeavyBall()).map.frozen == ()
 

@@ -158,6 +158,14 @@ class Rule(ABC):
         except StopIteration as end:
             return cast("tuple[Value, State]", end.value)
 
+    def times(self) -> Mapping[str, float]:
+        """The powers of h by which numbers change when a step is cut to h of its time, where they are not the usual ones.
+
+        Usual are lr -> h lr, a decay b -> b^h, all else unchanged. Named by field ("lr": 2) or slot ("s.m": -1); a decay named
+        here is multiplied like the others. `thalweg.optim.dynamics.flow` takes the limit of h -> 0.
+        """
+        return {}
+
     def suited(self, axes: int) -> Rule:
         """The rule for a tensor with that many axes: itself, unless it is made for matrices."""
         return self

@@ -37,5 +37,5 @@ def stationary(rule: Rule, curvature: float, noise: float = 1.0, **options: tupl
         raise RuleError(msg)
     from scipy.linalg import solve_discrete_lyapunov
 
-    covariance = np.asarray(solve_discrete_lyapunov(matrix, noise * np.outer(made.force, made.force)))
+    covariance = np.asarray(solve_discrete_lyapunov(matrix, noise * np.outer(made.force(curvature), made.force(curvature))))
     return Stationary(covariance, float(covariance[0, 0]), float(curvature * covariance[0, 0]))

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from thalweg.optim.ops import lerp, norm, sqrt, where
 from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, const, decay, rate
+from thalweg.optim.rules.momentum import inertial
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class LARS(Rule):
 
     slots = Slots(m=0)
     conventions: ClassVar[Forms] = {"optax": {"ratio": "joint"}}
+
+    def times(self) -> Mapping[str, float]:
+        return inertial(self, "m", lr_in_buffer=True)
 
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
         length, slope = norm(p), norm(g)

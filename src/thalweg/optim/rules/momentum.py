@@ -6,11 +6,17 @@ leaves the unit circle stands with it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from thalweg.optim.ops import lerp
 from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, decay, rate
+
+
+def inertial(rule: Rule, buffer: str, lr_in_buffer: bool) -> dict[str, float]:
+    """Times of a rule whose buffer adds up forces: lr = h^2 is the square of a step, the buffer a velocity (or one over lr)."""
+    return {"lr": 2, f"s.{buffer}": 1 if lr_in_buffer else -1, "wd": -1 if rule.decay == "decoupled" else 0}
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,9 @@ class HeavyBall(Rule):
     slots = Slots(m=0)
     conventions: ClassVar[Forms] = {"keras": {"lr": 0.01, "convention": "keras", "decay": "decoupled"}}
 
+    def times(self) -> Mapping[str, float]:
+        return {"dampening": 0} if self.convention == "ema" else {**inertial(self, "m", self.convention == "keras"), "dampening": 0}
+
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
         p, g = self.decayed(p, g)
         if self.convention == "keras":
@@ -79,6 +88,9 @@ class Nesterov(Rule):
 
     slots = Slots(m=0)
     conventions: ClassVar[Forms] = {"keras": {"lr": 0.01, "convention": "keras", "decay": "decoupled"}}
+
+    def times(self) -> Mapping[str, float]:
+        return inertial(self, "m", self.convention == "keras")
 
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
         p, g = self.decayed(p, g)

@@ -6,11 +6,13 @@ inside the root rather than outside, `eps_at="inside"` does.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from thalweg.optim.ops import lerp, sqrt
 from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, const, decay, flag, rate
+from thalweg.optim.rules.momentum import inertial
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class AdaGrad(Rule):
         "optax": {"initial": 0.1, "eps": 1e-7, "eps_at": "inside", "decay": "decoupled"},
         "keras": {"lr": 1e-3, "initial": 0.1, "eps": 1e-7, "eps_at": "inside", "decay": "decoupled"},
     }
+
+    def times(self) -> Mapping[str, float]:
+        """A sum over twice as many steps is twice as large, and divides by its root."""
+        eps = -1 if self.eps_at == "inside" else -0.5
+        return {"lr": 0.5, "s.G": -1, "eps": eps, "lr_decay": 1, "wd": 0.5 if self.decay == "decoupled" else 0}
 
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
         p, g = self.decayed(p, g)
@@ -63,6 +70,9 @@ class RMSprop(Rule):
         "optax": {"alpha": 0.9, "eps_at": "inside", "lr_in_buffer": True, "decay": "decoupled"},
         "keras": {"lr": 1e-3, "alpha": 0.9, "eps": 1e-7, "eps_at": "inside", "lr_in_buffer": True, "decay": "decoupled"},
     }
+
+    def times(self) -> Mapping[str, float]:
+        return inertial(self, "b", self.lr_in_buffer) if self.momentum else {}
 
     def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
         p, g = self.decayed(p, g)

@@ -6,6 +6,7 @@ and what the parameters hold in training. Kept beside y is e = z - x, from which
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 
 from thalweg.optim.ops import lerp, sqrt, where
@@ -30,6 +31,9 @@ class ScheduleFree(Rule):
 
     slots = Slots(e=0, v=0)
     scalars = Slots(W=0)
+
+    def times(self) -> Mapping[str, float]:
+        return {"b1": 0, "s.W": 1}  # b1 is a place between z and x, no memory
 
     def evaluated(self, p: Value, s: State) -> Value:
         return p - (1 - self.b1) * s.e
