@@ -1,6 +1,4 @@
-"use strict";
 // Twins of thalweg.optim.gallery.kernel: value, slope, mover, walk, soft, apart and fromFlow. The tests compare the two.
-const store = JSON.parse(document.getElementById("carried").textContent), text = store.text;
 const { starts, alpha, b2, lion, eps, corners, micro, samples } = store;
 function value(name, [x, y]) {
   if (name === "wells") return (x * x - 1) * (x * x - 1) / 4 - 0.1 * x + y * y / 2;
@@ -83,13 +81,6 @@ function fromFlow(rule, lr, gradients) {
 }
 window.thalweg = { value, slope, walk, soft, apart, fromFlow };
 
-const byId = id => document.getElementById(id);
-const fill = (words, values) => words.replace(/\{(\w+)\}/g, (_, key) => values[key]);
-const short = x => x === 0 ? "0" : x >= 0.001 && x < 1e4 ? String(Number(x.toPrecision(3))) : x.toExponential(1).replace("-", "−").replace("+", "");
-const line = points => points.map(([x, y], k) => (k ? "L" : "M") + x.toFixed(1) + " " + y.toFixed(1)).join("");
-const draw = (id, points) => byId(id).setAttribute("d", line(points));
-const [left, top0, right, bottom] = store.plot;
-const held = (x, low, high) => Math.max(low, Math.min(high, x));
 // a height on a scale of 1e-10 to 1e4, gradients from 0 to most
 const spot = (height, spent, most) => [left + spent / most * (right - left), held(bottom - (Math.log10(Math.max(height, 1e-12)) + 10) / 14 * (bottom - top0), top0, bottom)];
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import inspect
 import json
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from thalweg import energies
 from thalweg.optim import rules
-from thalweg.optim.gallery import kernel
+from thalweg.optim.gallery import kernel, parts
+from thalweg.optim.gallery.parts import PLOT, chooser, frame, raised, slider, svg
 from thalweg.optim.ops import where
 from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate
 from thalweg.page import GalleryPage, Markup, data, formula, table, tag
 
-PLOT = (46.0, 14.0, 464.0, 290.0)  # left, top, right and bottom of a picture, in its own units
 BOXES = {"wells": (-2, 2, -1.3, 1.3), "valley": (-1.7, 1.7, -0.8, 2.2), "bowl": (-2.4, 2.4, -1.6, 1.6), "plateau": (-1, 4, -1.5, 2)}
 MINIMA: dict[str, list[float]] = {
     "wells": [float(energies.DoubleWell(tilt=-0.1).minima[0, 0]), 0.0],
@@ -56,15 +54,9 @@ class Cautious(Rule):
 SHOWN: tuple[Rule, ...] = (Cautious(), rules.RMSprop(), rules.Adam(), rules.Lion(), rules.NAdam(), rules.LAMB())
 
 
-def _read(name: str) -> str:
-    """A file that stands beside this one."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
-@cache
 def texts() -> dict[str, dict[str, str]]:
     """The words of the page, by locale."""
-    return tomllib.loads(_read("custom.toml"))
+    return parts.texts("custom")
 
 
 @cache
@@ -96,7 +88,7 @@ def _source(rule: Rule) -> str:
 def page(locale: str) -> GalleryPage:
     """The page in English or Chinese."""
     text = texts()[locale]
-    measured = json.loads(_read("hand_gradients.json"))
+    measured = json.loads(parts.read("hand_gradients.json"))
     body = [
         tag("h2", text["h_rule"]),
         tag("p", text["p_rule"]),
@@ -136,38 +128,19 @@ def page(locale: str) -> GalleryPage:
         tag("p", text["again"], tag("br"), tag("code", "python bench/optim/hand_gradients.py"), class_="command"),
         data("carried", carried(locale)),
     ]
-    return GalleryPage(text["title"], text["lead"], body, _read("custom.js"), _read("custom.css"))
-
-
-def _chooser(name: str, options: list[tuple[str, str]], label: str) -> Markup:
-    return tag("label", label, " ", tag("select", *(tag("option", shown, value=key) for key, shown in options), id=name))
-
-
-def _slider(name: str, label: str, low: float, high: float, step: float, value: float) -> Markup:
-    knob = tag("input", type="range", id=name, min=low, max=high, step=step, value=value)
-    return tag("label", label, " = ", tag("output", "", id=f"{name}v", for_=name), knob)
+    return GalleryPage(text["title"], text["lead"], body, parts.script("custom"), parts.style("custom"))
 
 
 def _compiled(text: dict[str, str]) -> Markup:
     names = [(str(k), text["own"] if isinstance(rule, Cautious) else type(rule).__name__) for k, rule in enumerate(SHOWN)]
     return tag(
         "div",
-        _chooser("which", names, text["rule"]),
+        chooser("which", names, text["rule"]),
         tag("pre", tag("code", "", id="code")),
         tag("div", text["becomes"]),
         tag("pre", tag("code", "", id="program")),
         class_="knobs",
     )
-
-
-def _svg(alt: str, *content: Markup) -> Markup:
-    return tag("svg", *content, class_="plot", viewBox="0 0 480 330", role="img", aria_label=alt)
-
-
-def _frame(*labels: tuple[float, float, str, str]) -> list[Markup]:
-    left, top, right, bottom = PLOT
-    texts = [tag("text", shown, x=x, y=y, text_anchor=anchor) for x, y, shown, anchor in labels]
-    return [tag("path", d=f"M{left} {top}V{bottom}H{right}", class_="axis"), *texts]
 
 
 def _race(text: dict[str, str]) -> Markup:
@@ -182,16 +155,16 @@ def _race(text: dict[str, str]) -> Markup:
     }
     circles = [tag("circle", id=name, r=r, cx=-20, cy=-20) for name, r in (("least", 7), ("begin", 5), ("end", 5))]
     contours = [tag("path", d=_contours(name), class_="contour", data_land=name) for name in BOXES]
-    plan = _svg(text["plan"], *contours, tag("path", id="path"), *circles)
-    loss = _svg(text["descent"], *_heights(GRADIENTS, text), tag("path", id="loss"))
+    plan = svg(text["plan"], *contours, tag("path", id="path"), *circles)
+    loss = svg(text["descent"], *_heights(GRADIENTS, text), tag("path", id="loss"))
     return tag(
         "div",
-        _chooser("land", [(name, text[name]) for name in BOXES], text["land"]),
-        _chooser(
+        chooser("land", [(name, text[name]) for name in BOXES], text["land"]),
+        chooser(
             "rule", [("heavyball", "HeavyBall"), *((key, shown[key]) for key in kernel.RULES if key != "heavyball")], text["rule"]
         ),
-        _slider("lr", text["lr"], -4, 0, 0.05, -0.7),
-        _slider("momentum", text["momentum"], 0, 0.99, 0.01, 0.9),
+        slider("lr", text["lr"], -4, 0, 0.05, -0.7),
+        slider("momentum", text["momentum"], 0, 0.99, 0.01, 0.9),
         tag("div", plan, loss, class_="pair"),
         tag("p", "", id="verdict", aria_live="polite"),
         class_="knobs",
@@ -202,17 +175,13 @@ def _heights(most: int, text: dict[str, str]) -> list[Markup]:
     """Axes of a loss: 1e-10 to 1e4 upwards, gradients to the right."""
     left, top, right, bottom = PLOT
     middle = (left + right) / 2
-    ticks = [(left - 6, bottom - (power + 10) / 14 * (bottom - top) + 5, f"10{_raised(power)}", "end") for power in (-8, -4, 0, 4)]
+    ticks = [(left - 6, bottom - (power + 10) / 14 * (bottom - top) + 5, raised(power), "end") for power in (-8, -4, 0, 4)]
     across = [
         (left, bottom + 18, "0", "middle"),
         (right, bottom + 18, str(most), "end"),
         (middle, bottom + 34, text["gradients"], "middle"),
     ]
-    return _frame(*ticks, *across, (left + 8, top + 8, text["gap"], "start"))
-
-
-def _raised(power: int) -> str:
-    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return frame(*ticks, *across, (left + 8, top + 8, text["gap"], "start"))
 
 
 def _contours(name: str) -> str:
@@ -235,9 +204,9 @@ def _contours(name: str) -> str:
 
 def _soft(text: dict[str, str]) -> Markup:
     left, _, right, bottom = PLOT
-    plot = _svg(
+    plot = svg(
         text["soft_figure"],
-        *_frame(((left + right) / 2, bottom + 20, "θ₀", "middle"), (left - 14, 150, "θ₁", "end")),
+        *frame(((left + right) / 2, bottom + 20, "θ₀", "middle"), (left - 14, 150, "θ₁", "end")),
         tag("path", id="skip"),
         tag("path", id="big"),
         tag("path", id="soft"),
@@ -247,15 +216,15 @@ def _soft(text: dict[str, str]) -> Markup:
     )
     return tag(
         "div",
-        _chooser("softrule", [("heavyball", "HeavyBall"), ("adam", "Adam"), ("sgd", "SGD")], text["rule"]),
-        _slider("k", text["k"], 1, 6, 1, 4),
+        chooser("softrule", [("heavyball", "HeavyBall"), ("adam", "Adam"), ("sgd", "SGD")], text["rule"]),
+        slider("k", text["k"], 1, 6, 1, 4),
         tag("figure", plot, tag("figcaption", "", id="softness", aria_live="polite")),
         class_="knobs",
     )
 
 
 def _heun(text: dict[str, str]) -> Markup:
-    plot = _svg(
+    plot = svg(
         text["heun_figure"],
         *_heights(HEUN, text),
         tag("path", id="hsgd"),
@@ -265,7 +234,7 @@ def _heun(text: dict[str, str]) -> Markup:
     )
     return tag(
         "div",
-        _slider("hlr", text["lr"], 0.002, 0.084, 0.002, 0.04),
+        slider("hlr", text["lr"], 0.002, 0.084, 0.002, 0.04),
         tag("figure", plot, tag("figcaption", "", id="heuns", aria_live="polite")),
         class_="knobs",
     )
