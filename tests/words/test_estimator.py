@@ -291,3 +291,23 @@ def test_what_is_no_list_of_texts_is_a_value_error(given: Any, message: str) -> 
 def test_a_parameter_out_of_range_is_seen_at_fit_and_not_before(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         WordVectorizer(**options).fit(TEXTS)
+
+
+def test_texts_are_read_as_the_corpus_was_also_by_the_rules_for_phrases_and_chinese(tmp_path: Path) -> None:
+    """A phrase that was joined in the fit is joined in what is transformed; a user's word stays whole."""
+    texts = ["in new york it rains", "it rains in old york", "new york and old york", "in it"] * 8
+    found = WordVectorizer(dim=2, min_count=2, phrases=0.4, mean=False).fit(texts)
+    assert "new_york" in found.vocabulary_
+    np.testing.assert_array_equal(found.transform(["new york"])[0], found.vectors_.vectors()[found.vectors_.index["new_york"]])
+    (tmp_path / "words.txt").write_text("石头剪刀布\n")
+    chinese = ["我们玩石头剪刀布", "他们玩石头剪刀布的游戏"] * 6
+    kept = WordVectorizer(dim=2, min_count=2, language="zh", user_dict=tmp_path / "words.txt").fit(chinese)
+    assert "石头剪刀布" in kept.vocabulary_
+    assert "石头剪刀布" not in WordVectorizer(dim=2, min_count=2, language="zh").fit(chinese).vocabulary_
+
+
+def test_a_rule_that_is_none_is_refused_when_fitting() -> None:
+    with pytest.raises(InputError, match="phrases=2 is not a number"):
+        WordVectorizer(phrases=2).fit(TEXTS)
+    with pytest.raises(InputError, match="rare='gab' is not known"):
+        WordVectorizer(rare="gab").fit(TEXTS)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thalweg import words
+from thalweg.errors import InputError
 from thalweg.words.gauge import balance
+from thalweg.words.settings import Settings
 
 Floats = npt.NDArray[np.float32]
 
@@ -80,3 +85,55 @@ def test_sides_of_lower_rank_give_zeros_at_the_end(rank: int) -> None:
     assert (spectrum[rank:] < 1e-4).all()
     assert np.isfinite(new_u).all()
     assert np.abs(new_u[:, rank:]).max(initial=0) < 0.02  # the root of a spectrum that is 0 up to float32 rounding
+
+
+@given(st.integers(0, 2**32), st.floats(0, 1))
+def test_theta_parts_the_spectrum_and_leaves_the_product(seed: int, theta: float) -> None:
+    """U^T U = S^(2 theta), K^T K = S^(2 - 2 theta); inner products do not depend on theta."""
+    u, k = factors(seed)
+    new_u, new_k, spectrum = balance(u, k, theta)
+    np.testing.assert_allclose(new_u.astype(float) @ new_k.T, u.astype(float) @ k.T, atol=1e-5)
+    np.testing.assert_allclose(new_u.T.astype(float) @ new_u, np.diag(spectrum ** (2 * theta)), atol=2e-5)
+    np.testing.assert_allclose(new_k.T.astype(float) @ new_k, np.diag(spectrum ** (2 - 2 * theta)), atol=2e-5)
+
+
+def test_theta_of_a_half_is_the_balanced_gauge_to_the_bit() -> None:
+    """Both sides have the same second moments."""
+    for one, other in zip(balance(*factors(3), 0.5), balance(*factors(3)), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize("theta", [0.0, 1.0])
+def test_a_direction_without_weight_stays_zero_whatever_theta(theta: float) -> None:
+    """0^0 = 1 would give a direction that the product does not have a length on one side."""
+    u, k = (side.copy() for side in factors(4))
+    u[:, 2:] = k[:, 2:] = 0
+    new_u, new_k, spectrum = balance(u, k, theta)
+    assert (spectrum[2:] < 1e-9).all()
+    np.testing.assert_allclose(new_u.astype(float) @ new_k.T, u.astype(float) @ k.T, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["svd", "als"])
+def test_a_fit_with_another_theta_has_the_same_mutual_information(solver: str) -> None:
+    rng = np.random.default_rng(0)
+    lists = [[f"w{k}" for k in rng.integers(0, 8, 9) + 8 * (line % 4)] for line in range(200)]
+    options: dict[str, Any] = {"dim": 6, "min_count": 1, "solver": solver, "subwords": 0.0}
+    even, words_all = words.fit(lists, **options), words.fit(lists, theta=1.0, **options)
+    np.testing.assert_allclose(words_all.word @ words_all.context.T, even.word @ even.context.T, atol=1e-4)
+    np.testing.assert_allclose(even.word.T @ even.word, even.context.T @ even.context, atol=1e-4)
+    np.testing.assert_allclose(words_all.context.T @ words_all.context, np.eye(6), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"theta": -0.1}, "from 0 to 1"),
+        ({"theta": 1.5}, "from 0 to 1"),
+        ({"theta": float("nan")}, "from 0 to 1"),
+        ({"theta": 0.4, "model": "shared"}, "one side only"),
+        ({"theta": 0.4, "objective": "glove", "solver": "adagrad"}, "biases"),
+    ],
+)
+def test_a_theta_that_makes_no_sense_is_refused(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(InputError, match=fault):
+        Settings(**options)

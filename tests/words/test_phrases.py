@@ -75,11 +75,11 @@ def test_a_table_of_pairs_that_fills_up_is_doubled(monkeypatch: pytest.MonkeyPat
     for k in range(900):
         scanner.feed(b"w%d v%d x\n" % (k % 97, k % 97))
     counts = np.bincount(scanner.ids()[scanner.ids() >= 0])
-    expected = phrases._good_pairs(scanner, counts, 2, 0.3, 1 << 20)
+    expected = phrases._good_pairs(scanner, counts, int(counts.sum()), 2, 0.3, 1 << 20)
     assert len(expected) > 20
     monkeypatch.setattr(phrases, "_slots", lambda n: 16)
     for at_once in (1 << 20, 500):
-        assert np.array_equal(phrases._good_pairs(scanner, counts, 2, 0.3, at_once), expected)
+        assert np.array_equal(phrases._good_pairs(scanner, counts, int(counts.sum()), 2, 0.3, at_once), expected)
 
 
 def test_a_phrase_that_is_spelled_like_a_word_is_that_word() -> None:

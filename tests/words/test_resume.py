@@ -379,3 +379,21 @@ def test_the_command_line_ends_with_130_says_what_is_kept_and_resumes(
         assert run(verb, source, "--out", out, *args, "--resume").exit_code == 0
     assert (tmp_path / "v2" / "vectors.safetensors").read_bytes() == (tmp_path / "v1" / "vectors.safetensors").read_bytes()
     assert (tmp_path / "c2" / "values.npy").read_bytes() == (tmp_path / "c1" / "values.npy").read_bytes()
+
+
+def test_the_command_says_that_there_was_nothing_to_resume(text: Path, tmp_path: Path) -> None:
+    """Once it said "0.3 s (of these reading and counting 20 s)": the seconds of the fit that had been."""
+
+    def run(*args: object) -> Any:
+        return CliRunner().invoke(
+            program, ["words", "fit", str(text), "--out", str(tmp_path / "v"), "--min-count", "1", *map(str, args)]
+        )
+
+    first = run("--dim", 6)
+    assert "(of these reading and counting" in first.stdout
+    again = run("--dim", 6, "--resume")
+    assert again.exit_code == 0, again.stderr
+    assert "was finished before: there was nothing to resume" in again.stderr
+    assert "of these" not in again.stdout
+    assert ", when they were made" in again.stdout
+    assert "nothing to resume" not in run("--dim", 6, "--overwrite").stderr

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thalweg.cli import program
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError
-from thalweg.words import WordVectors, subwords
+from thalweg.words import WordVectors, evaluation, subwords
 
 RNG = np.random.default_rng(0)
 STEMS = ["walk", "talk", "paint", "climb", "jump", "listen", "wander", "gather", "answer", "follow"]
@@ -174,3 +177,55 @@ def test_words_of_one_letter_and_vectors_of_length_0_do_no_harm() -> None:
     wv = WordVectors(words, None, word, word, letters=letters, ngrams=ngrams)
     assert np.isfinite(wv.vectors()).all()
     assert np.isfinite(wv.unit("concat")).all()
+
+
+def test_an_analogy_takes_an_unknown_word_for_what_its_letters_say() -> None:
+    """walking - walks + talks, where walks was never seen, is the analogy with the direction that its letters predict."""
+    wv = fitted()
+    for method in ("add", "mul"):
+        found = wv.analogy("walking - walks + talked", guess=True, method=method)
+        unit = wv.unit("concat")
+        terms = np.stack([unit[wv.index["walking"]], wv.guess("walks", "concat"), unit[wv.index["talked"]]])
+        cosines = unit @ terms.T
+        halves = (cosines + 1) / 2
+        scores = cosines @ [1, -1, 1] if method == "add" else halves[:, 0] * halves[:, 2] / (halves[:, 1] + 0.001)
+        scores[[wv.index["walking"], wv.index["talked"]]] = -np.inf
+        assert found[0][0] == WORDS[int(np.argmax(scores))]
+        assert found.note == "walks: not known, taken for what the letters say"
+    known = "walking - walk + talk"
+    assert list(wv.analogy(known, guess=True)) == list(wv.analogy(known))
+    with pytest.raises(UnknownWordError, match="analogy can guess it"):
+        wv.analogy("walking - walks + talked")
+    with pytest.raises(InputError, match="nothing about the length"):
+        wv.analogy("walking - walks + talked", guess=True, norms=True)
+
+
+def test_pairs_with_unknown_words_are_judged_by_letters_where_asked() -> None:
+    """Known pairs score as before; a pair with a guess has the cosine of the guess; what is like nothing stays uncovered."""
+    wv = fitted()
+    pairs = evaluation.PairSet(
+        "rare", (("walk", "walked", 9.0), ("walks", "walk", 8.0), ("talks", "jump", 1.0), ("qqq", "walk", 5.0))
+    )
+    plain = evaluation.evaluate(wv, pairs=[pairs]).pairs[0]
+    guessed = evaluation.evaluate(wv, pairs=[pairs], guess=True).pairs[0]
+    assert (plain.n_covered, guessed.n_covered, guessed.n) == (1, 3, 4)
+    unit = wv.unit("sum")
+    cosines = [
+        unit[wv.index["walk"]] @ unit[wv.index["walked"]],
+        wv.guess("walks") @ unit[wv.index["walk"]],
+        wv.guess("talks") @ unit[wv.index["jump"]],
+    ]
+    assert guessed.spearman == pytest.approx(evaluation.spearman(cosines, [9.0, 8.0, 1.0]))
+    with pytest.raises(InputError, match="goes without against"):
+        evaluation.evaluate(wv, pairs=[pairs], guess=True, against=wv)
+
+
+def test_the_command_guesses_words_of_pairs(tmp_path: Path) -> None:
+    fitted().save(tmp_path / "vec")
+    (tmp_path / "pairs.txt").write_text("walk walked 9\nwalks walk 8\ntalks jump 1\n")
+    common = ["words", "evaluate", str(tmp_path / "vec")]
+    result = CliRunner().invoke(program, [*common, "--pairs", str(tmp_path / "pairs.txt"), "--guess", "--json"])
+    assert json.loads(result.stdout)["result"]["pairs"][0]["n_covered"] == 3
+    assert CliRunner().invoke(program, [*common, "--guess"]).exit_code == 2
+    asked = CliRunner().invoke(program, ["words", "analogy", str(tmp_path / "vec"), "walking - walks + talked", "--guess"])
+    assert (asked.exit_code, "not known" in asked.stderr) == (0, True)

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from thalweg.jit import kernel
 from thalweg.simd import lowest_bit, prefetch
 from thalweg.threads import run_tasks
-from thalweg.words.reading import Progress, tally
-from thalweg.words.tokens import EDGE
+from thalweg.words.reading import Progress
+from thalweg.words.tokens import EDGE, tally
 
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[Any]]  # entries of each row, columns, values
 _TASK = 1 << 21  # pairs a task may count: bounds its buffers, and leaves enough tasks to balance

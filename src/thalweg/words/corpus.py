@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import contextlib
 import fnmatch
 import gzip
 import importlib
@@ -83,6 +84,20 @@ STDIN = "-"
 BINARY_SHARE = 0.1  # more undecodable bytes than this in the first 64 KiB: not text
 
 
+class DamagedTextError(InputError):
+    """A compressed file that cannot be read to its end."""
+
+
+@contextlib.contextmanager
+def way_on() -> Iterator[None]:
+    """Where a damaged file may be passed over: say so."""
+    try:
+        yield
+    except DamagedTextError as error:
+        msg = f"{error}; fetch it again, or read of it what can be read with --skip-damaged (skip_damaged=True)"
+        raise InputError(msg) from None
+
+
 @dataclass
 class Report:
     """What was read: for the person who asked, and for the manifest."""
@@ -94,6 +109,7 @@ class Report:
     bad_bytes: int = 0
     bad_lines: int = 0  # of JSON lines: those that are not JSON
     dropped_words: int = 0
+    pruned: int = 0  # tokens whose words were forgotten because the vocabulary outgrew the memory
     user_words: list[tuple[str, int | None]] = field(default_factory=list)  # of a user's dictionary what the vocabulary holds
     language: str = ""
     tokenizer: str = ""
@@ -213,12 +229,12 @@ def _read(path: Path) -> Iterator[tuple[bytes, int]]:
             raise MissingExtraError(msg) from None
         except (EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
             msg = f"{path} is damaged: its compressed data end or break off early ({error})"
-            raise InputError(msg) from None
+            raise DamagedTextError(msg) from None
         except OSError as error:
             if opener is None:
                 raise
             msg = f"{path} is damaged: {error}"
-            raise InputError(msg) from None
+            raise DamagedTextError(msg) from None
 
 
 def _stdin() -> Iterator[tuple[bytes, int]]:

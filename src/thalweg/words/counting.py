@@ -117,7 +117,7 @@ def count_into(
         with storage_errors(parts):
             parts.mkdir(exist_ok=True)
         free = memory if memory is not None else runs.BASE + system.available() // 2
-        tokens = _tokens(corpus, rules, parts, mark, max(_LEAST_HELD, free // 8), progress)
+        tokens = _tokens(corpus, rules, parts, mark, free, threads, progress)
         weights, scale = distance_weights(window, distance)
         info = facts(tokens, rules) | {"fingerprint": mark}
         n = len(tokens.ids)
@@ -239,8 +239,10 @@ def _stream(parts: Path, mark: str | None) -> Bundle | None:
     return bundle if mark is not None and bundle.manifest.get("fingerprint") == mark else None
 
 
-def _tokens(corpus: Any, rules: Rules, parts: Path, mark: str | None, held: int, progress: Progress | None) -> Tokens:
-    """The stream: what an interrupted run left of it, or read now; kept in `parts` if it did not fit into `held` bytes."""
+def _tokens(
+    corpus: Any, rules: Rules, parts: Path, mark: str | None, memory: int, threads: int, progress: Progress | None
+) -> Tokens:
+    """The stream: what an interrupted run left of it, or read now; kept in `parts` if it did not fit into its share of memory."""
     bundle, file = _stream(parts, mark), parts / "tokens.i32"
     try:
         if bundle is not None and _sha256(file) == bundle.manifest["sha256"]:
@@ -253,7 +255,8 @@ def _tokens(corpus: Any, rules: Rules, parts: Path, mark: str | None, held: int,
         pass
     for left in parts.iterdir():  # of another text, or not whole
         shutil.rmtree(left, ignore_errors=True) if left.is_dir() else remove(left)
-    tokens = reading.read(corpus, rules, spill=(parts, held), progress=progress)
+    spill = parts, max(_LEAST_HELD, memory // 8)
+    tokens = reading.read(corpus, rules, spill=spill, check=lambda n: runs.budget(memory, n, threads), progress=progress)
     if isinstance(tokens.ids, np.memmap):
         with write_bundle(parts / "stream", STREAM_KIND, VERSION) as stream:
             stream.json("vocab.json", tokens.words)

@@ -255,7 +255,7 @@ def check_addable(window: int, distance: str, info: Mapping[str, Any], other: Co
 
 def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """The numbers of two texts together, where both are known."""
-    names = ("n_files", "n_bytes", "bad_bytes", "bad_lines", "dropped_words", "tokens_read")
+    names = ("n_files", "n_bytes", "bad_bytes", "bad_lines", "dropped_words", "pruned", "tokens_read")
     return {name: one[name] + other[name] for name in names if name in one and name in other}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,23 +32,17 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float32]
 WEIGHTS = ("sif",)
 SIF = 1e-3  # Arora, Liang and Ma 2017, section 4.1
-READING = (
-    "window",
-    "min_count",
-    "max_words",
-    "language",
-    "lower",
-    "digits",
-    "unit",
-    "distance",
-    "threads",
-)  # arguments of `fit` beside the settings
+READING = (  # arguments of `fit` beside the settings: not what is for files or for a bounded memory
+    "window", "min_count", "max_words", "language", "lower", "digits", "unit", "split_latin", "user_dict", "convert", "rare",
+    "phrases", "distance", "threads",
+)  # fmt: skip
 
 
 class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     """Fit word vectors to texts, and turn texts into vectors.
 
-    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower, digits, unit, distance, threads.
+    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower, digits, unit, split_latin,
+    user_dict, convert, rare, phrases, distance, threads.
     Solving as in `thalweg.words.settings.Settings`: dim, objective, ..., subwords, holdout.
     Of its own: weights, None or "sif"; mean, divide by the number of known words (True) or add up (False); random_state, an int, a
     RandomState or None for a seed that nobody chose.
@@ -67,6 +62,11 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         lower: bool = True,
         digits: bool = True,
         unit: str = "line",
+        split_latin: bool = False,
+        user_dict: str | Path | None = None,
+        convert: str | None = None,
+        rare: str = "close",
+        phrases: float | None = None,
         distance: str = "harmonic",
         objective: str = "pmi-neg",
         solver: str = "als",
@@ -88,6 +88,7 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         epochs: int | None = None,
         tol: float = 1e-3,
         lr: float = 0.1,
+        theta: float = 0.5,
         output: str | None = None,
         power: float = 0.5,
         subwords: float = 1.0,
@@ -105,6 +106,11 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.lower = lower
         self.digits = digits
         self.unit = unit
+        self.split_latin = split_latin
+        self.user_dict = user_dict
+        self.convert = convert
+        self.rare = rare
+        self.phrases = phrases
         self.distance = distance
         self.objective = objective
         self.solver = solver
@@ -126,6 +132,7 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.epochs = epochs
         self.tol = tol
         self.lr = lr
+        self.theta = theta
         self.output = output
         self.power = power
         self.subwords = subwords

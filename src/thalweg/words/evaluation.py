@@ -11,6 +11,7 @@ candidates. The rules are those of the published figures: all words are candidat
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import InputError, near_misses
+from thalweg.errors import InputError, UnknownWordError, near_misses
 from thalweg.files import read_bytes
 from thalweg.words.analogies import analogy_hits, analogy_ranks
 from thalweg.words.queries import METHODS
+from thalweg.words.queries import known as known_to
 from thalweg.words.readout import normalized
 
 if TYPE_CHECKING:
@@ -376,6 +378,16 @@ def norms(wv: WordVectors, stopwords: Iterable[str], *, output: str | None = Non
     return NormsResult(int(stops.sum()), *shares, *rho)
 
 
+def _guesses(wv: WordVectors, judgements: Sequence[PairSet], output: str | None) -> dict[str, npt.NDArray[np.float32]]:
+    """What letters say of the words that are not known; words that are like nothing known are not among them."""
+    found = {}
+    for word in dict.fromkeys(word for each in judgements for pair in each.pairs for word in pair[:2]):
+        if not known_to(wv, word):
+            with contextlib.suppress(UnknownWordError):
+                found[word] = wv.guess(word, output)
+    return found
+
+
 # The protocol
 
 
@@ -388,13 +400,15 @@ def evaluate(
     restrict: int | None = None,
     output: str | None = None,
     method: str | None = None,
+    guess: bool = False,
     threads: int | None = None,
 ) -> Evaluation:
     """Evaluate vectors on test sets: files, or what `read_analogies` and `read_pairs` made of them.
 
     against: other vectors, evaluated on the words that both know, spelled alike: those are the candidates, and cover questions and
     pairs. restrict: only the n most frequent words (of `wv`). output: of the vectors; without one "concat" for analogies and "sum"
-    for pairs. method: "add" or "mul"; without one both. Raises MissingFileError, StorageError or InputError.
+    for pairs. method: "add" or "mul"; without one both. guess: of the pairs, words that are not known are taken for what their
+    letters say, unless they are like nothing that is known. Raises MissingFileError, StorageError or InputError.
     """
     if method is not None and method not in METHODS:
         msg = f"method={method!r} is not known.{near_misses(method, METHODS)}"
@@ -402,6 +416,9 @@ def evaluate(
     methods = METHODS if method is None else (method,)
     questions = [item if isinstance(item, AnalogySet) else read_analogies(item) for item in analogies]
     judgements = [item if isinstance(item, PairSet) else read_pairs(item) for item in pairs]
+    if guess and against is not None:
+        msg = "guess=True goes without against: two sets of vectors are compared on the words that both know"
+        raise InputError(msg)
     rows = np.arange(wv.among("restrict", restrict))
     if against is not None:
         rows = np.array([row for row in rows if wv.words[row] in against.index and wv.index[wv.words[row]] == row], np.int64)
@@ -413,7 +430,12 @@ def evaluate(
         [(known.place(a), known.place(b), known.place(c), tuple(map(known.place, several))) for a, b, c, several in each.questions]
         for each in questions
     ]
-    judged = [[(known.place(first), known.place(second)) for first, second, _ in each.pairs] for each in judgements]
+    guesses = _guesses(wv, judgements, output) if guess else {}
+    behind = {word: len(rows) + k for k, word in enumerate(guesses)}  # places behind those of the words that are known
+    judged = [
+        [(behind.get(first, known.place(first)), behind.get(second, known.place(second))) for first, second, _ in each.pairs]
+        for each in judgements
+    ]
 
     def scores(vectors: WordVectors, rows: Ints, other: Evaluation | None) -> Evaluation:
         found: list[AnalogyResult] = []
@@ -423,7 +445,7 @@ def evaluate(
                 found += answer(each, unit, places, methods=methods, threads=threads)
         results = []
         if judgements:
-            values = vectors.vectors_of(rows, output)
+            values = np.concatenate([vectors.vectors_of(rows, output), *([np.stack([*guesses.values()])] if guesses else [])])
             results = [judge(each, values, places) for each, places in zip(judgements, judged, strict=True)]
         return Evaluation(vectors.name, len(rows), tuple(found), tuple(results), other)
 

@@ -91,7 +91,7 @@ def fit(
     check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
     with lock(out):
         claim(out, storage.KIND, storage.VERSION)
-        if not resume and _is_finished(out):
+        if not resume and _is_whole(out):
             write_text(out / BEGUN, "what is here is being replaced\n")
         fresh = not (out / "counts").exists()
         try:
@@ -149,7 +149,7 @@ def solve(
     check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
     with lock(out):
         claim(out, storage.KIND, storage.VERSION)
-        if not resume and _is_finished(out):
+        if not resume and _is_whole(out):
             write_text(out / BEGUN, "what is here is being replaced\n")
         try:
             return _solve_into(out, counts, settings, start, resume, threads, progress, lambda vectors: vectors)
@@ -178,7 +178,7 @@ def _solve_into(
         if done is not None:
             shutil.rmtree(checkpoints.folder, ignore_errors=True)
             return done
-        if _is_finished(out) and not (out / BEGUN).exists():
+        if is_finished(out):
             msg = f"{out} holds finished vectors of other texts or options: nothing to resume; replace them with --overwrite"
             raise OutputExistsError(msg)
     else:
@@ -191,7 +191,12 @@ def _solve_into(
     return vectors
 
 
-def _is_finished(out: Path) -> bool:
+def is_finished(out: Path) -> bool:
+    """Whether a directory holds whole vectors that nobody began to replace."""
+    return _is_whole(out) and not (out / BEGUN).exists()
+
+
+def _is_whole(out: Path) -> bool:
     manifest = manifest_of(out)
     return bool(manifest) and manifest.get("complete") is not False
 
@@ -231,7 +236,7 @@ def _vectors(
     del table  # the largest thing there is
     spectrum = None
     if settings.objective != "glove":  # whose biases are not in the product, so that no gauge is its own
-        word, context, spectrum = gauge.balance(word, context)
+        word, context, spectrum = gauge.balance(word, context, settings.theta)
     context_or_none = None if settings.model == "shared" else context
     ngrams = letters = None
     if settings.subwords:

@@ -19,7 +19,8 @@ _BLOCK = 1 << 18  # pairs at a time
 class Fit:
     """Of <u_i, k_j> against t_ij: r2 (NaN where all pairs have one value), mean error and root mean square error in nats.
 
-    held_out: the same of the pairs that the solver did not see, where there are any; the others are then those that it saw.
+    n_pairs: pairs of different words, each in one order. held_out: the same of the pairs that the solver did not see, where there
+    are any; the others are then those that it saw.
     """
 
     n_pairs: int
@@ -51,7 +52,7 @@ def of_table(table: Table, predicted: Floats) -> Fit:
     spread = float(np.average((targets - mean) ** 2, weights=weights))
     missed = float(np.average(errors**2, weights=weights))
     r2 = 1 - missed / spread if spread > 0 else float("nan")
-    return Fit(len(errors), r2, float(np.average(errors, weights=weights)), missed**0.5)
+    return Fit(len(errors) // 2, r2, float(np.average(errors, weights=weights)), missed**0.5)
 
 
 def of_vectors(vectors: WordVectors) -> Fit:

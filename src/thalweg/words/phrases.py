@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.jit import kernel
-from thalweg.words.tokens import EDGE, Scanner
+from thalweg.words.tokens import EDGE, Numbered
 
 JOINT = b"_"
 _NOTHING = -3  # no word waits for its right neighbour
@@ -31,10 +31,12 @@ class Joined:
     room: bytes for counting pairs; where the stream may hold more of them it is gone through several times.
     """
 
-    def __init__(self, scanner: Scanner, counts: Numbers, min_count: int, threshold: float, room: int = 1 << 30) -> None:
+    def __init__(
+        self, scanner: Numbered, counts: Numbers, n_tokens: int, min_count: int, threshold: float, room: int = 1 << 30
+    ) -> None:
         self._scanner = scanner
-        self.spilled, self.bad_bytes, self.dropped_words = scanner.spilled, scanner.bad_bytes, scanner.dropped_words
-        pairs = _good_pairs(scanner, counts, min_count, threshold, max(_LEAST, room // _ENTRY))
+        self.spilled = scanner.spilled
+        pairs = _good_pairs(scanner, counts, n_tokens, min_count, threshold, max(_LEAST, room // _ENTRY))
         known = {word: k for k in range(scanner.n_words) if JOINT in (word := scanner.word(k))}
         self._new: list[bytes] = []
         numbers = np.empty(len(pairs), np.int64)
@@ -51,6 +53,11 @@ class Joined:
     def n_words(self) -> int:
         """Different words, and pairs that were joined."""
         return self._scanner.n_words + len(self._new)
+
+    @property
+    def n_seen(self) -> int:
+        """Different words that were read, and pairs that were joined."""
+        return self._scanner.n_seen + len(self._new)
 
     def word(self, number: int) -> bytes:
         """The UTF-8 bytes of a word."""
@@ -72,9 +79,8 @@ class Joined:
         return np.concatenate(list(self.pieces()))
 
 
-def _good_pairs(scanner: Scanner, counts: Numbers, min_count: int, threshold: float, at_once: int) -> Numbers:
-    """The pairs to be joined, by rising numbers.   (n, 2)"""
-    n = int(counts.sum())
+def _good_pairs(scanner: Numbered, counts: Numbers, n: int, min_count: int, threshold: float, at_once: int) -> Numbers:
+    """The pairs to be joined of n tokens, by rising numbers.   (n_pairs, 2)"""
     rounds = max(1, -(-n // at_once))
     found = []
     for turn in range(rounds):

@@ -90,13 +90,14 @@ def estimate(
     found = [source for source in corpora.sources(corpus, report, rules.glob) if source.name != "standard input"]
     pieces: list[bytes] = []
     n_sample, raw, whole = 0, 0.0, True
-    for block, done in reading.texts(found, rules, report):
-        if block is not None:
-            pieces.append(block)
-            n_sample, raw = n_sample + len(block), done
-        if n_sample >= SAMPLE:
-            whole = raw >= sum(source.size for source in found) > 0
-            break
+    with corpora.way_on():
+        for block, done in reading.texts(found, rules, report):
+            if block is not None:
+                pieces.append(block)
+                n_sample, raw = n_sample + len(block), done
+            if n_sample >= SAMPLE:
+                whole = raw >= sum(source.size for source in found) > 0
+                break
     if n_sample == 0:
         raise corpora.nothing_left(report)
     n_file = sum(source.size for source in found)

@@ -212,6 +212,7 @@ def analogy(
     topn: int,
     limits: tuple[int | None, int | None, float | None],
     output: str | None,
+    guess: bool,
 ) -> Ranked:
     """`WordVectors.analogy`: 3CosAdd or 3CosMul over the allowed words."""
     if not isinstance(a, str) or (b is None) != (c is None):
@@ -219,26 +220,32 @@ def analogy(
         raise InputError(msg)
     checked("method", method, METHODS)
     terms = terms_of(wv, a) if b is None or c is None else [(1, a), (-1, b), (1, c)]
-    places = [wv.place(word) for _, word in terms]
+    guessed = [word for _, word in terms if guess and not known(wv, word)]
+    if guessed and norms:
+        msg = "guess=True goes without norms=True: letters say nothing about the length of a vector"
+        raise InputError(msg)
+    places = [wv.place(word) for _, word in terms if word not in guessed]
     output = output or wv.output or "concat"
     unit = wv.unit(output)
+    asked = np.stack([wv.guess(word, output) if word in guessed else unit[wv.place(word)] for _, word in terms])  # (terms, dim)
+    note = f"{', '.join(guessed)}: not known, taken for what the letters say" if guessed else ""
     n, keep = allowed(wv, *limits)
     if method == "mul":
         if norms:
             msg = "norms=True goes with method='add': 3CosMul is made of cosines"
             raise InputError(msg)
-        halves = (unit[:n] @ unit[places].T + 1) / 2  # (n, terms)
+        halves = (unit[:n] @ asked.T + 1) / 2  # (n, terms)
         scores = np.ones(n, np.float32)
         for (sign, _), half in zip(terms, halves.T, strict=True):
             scores = scores * half if sign > 0 else scores / (half + np.float32(0.001))
-        return best(wv, scores, places, topn, keep, score="ratio")
-    sources = wv.vectors_of(places, output) if norms else unit[places]
+        return best(wv, scores, places, topn, keep, score="ratio", note=note)
+    sources = wv.vectors_of(places, output) if norms else asked
     target = np.sum([sign * source for (sign, _), source in zip(terms, sources, strict=True)], axis=0)
     length = np.linalg.norm(target)
     if length < 1e-6:
         msg = f"{a!r} adds up to nothing: its words cancel"
         raise InputError(msg)
-    return best(wv, unit[:n] @ (target / length), places, topn, keep, score="cosine")
+    return best(wv, unit[:n] @ (target / length), places, topn, keep, score="cosine", note=note)
 
 
 def terms_of(wv: WordVectors, expression: str) -> list[tuple[int, str]]:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import codecs
 import itertools
 import re
+import shutil
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,15 +24,15 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError
-from thalweg.files import append, remove
+from thalweg.files import append, remove, size_text
 from thalweg.jit import kernel
-from thalweg.words import chinese, extraction, phrases
+from thalweg.words import chinese, extraction, phrases, vocabulary
 from thalweg.words import corpus as corpora
 from thalweg.words.chinese import detect
 from thalweg.words.rules import Rules
-from thalweg.words.tokens import EDGE, MAX_WORD_BYTES, Scanner, letters, nonspace
+from thalweg.words.tokens import EDGE, MAX_WORD_BYTES, Numbered, Scanner, letters, nonspace, tally
+from thalweg.words.vocabulary import OUT
 
-OUT = -2  # a word that is taken out of the stream, while it gets its final numbers
 _SHORT = 1 << 14  # characters
 
 
@@ -95,13 +96,15 @@ def read(
     rules: Rules | None = None,
     *,
     spill: tuple[Path, int] | None = None,
+    check: Callable[[int], object] | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> Tokens:
     """Read a corpus: paths, or an iterable of texts or of token lists (`thalweg.words.fit` says what is what).
 
     rules, options: a `Rules`, and single values by name that take precedence.
-    spill: a folder, and how many bytes of the stream may be held in memory; more goes to files there, and `ids` is mapped from one.
+    spill: a folder, and how many bytes the stream and the different words may each take in memory; more goes to files there, and
+    `ids` is mapped from one. check: called with the number of words before they are all in memory, if the stream is not; may raise.
 
     Raises InputError if nothing is left to count, MissingFileError for a path that is not there, TypeError for an unknown option.
     """
@@ -113,12 +116,14 @@ def read(
         scanner = _read_items(corpus, rules, spill, report, progress)
     else:
         paths = [corpus] if not isinstance(corpus, (list, tuple)) else corpus
-        scanner = _read_sources(corpora.sources(paths, report, rules.glob), rules, spill, report, progress)
+        found = corpora.sources(paths, report, rules.glob)
+        with corpora.way_on():
+            scanner = _read_sources(found, rules, spill, report, progress)
     report.bad_bytes += scanner.bad_bytes
     report.dropped_words = scanner.dropped_words
-    if scanner.n_words == 0:
+    if scanner.n_words == 0 and not (scanner.runs and scanner.runs.runs):
         raise corpora.nothing_left(report)
-    return _with_vocabulary(scanner, rules, report, spill)
+    return _with_vocabulary(scanner, rules, report, spill, check)
 
 
 def _feeder(
@@ -130,7 +135,12 @@ def _feeder(
         known = {"words": "letters, marks and numbers", "whitespace": "white space"}
         report.tokenizer = known[language] if language in known else chinese.segmenter_name()
     table = nonspace() if language == "whitespace" else letters(rules.lower, rules.digits)
-    scanner = Scanner(rules.unit, table, None if spill is None else (spill[0] / "stream.i32", spill[1]))
+    if spill is None:
+        scanner = Scanner(rules.unit, table)
+    else:
+        folder, limit = spill
+        runs = vocabulary.Runs(folder / "words", limit, rules.prune)
+        scanner = Scanner(rules.unit, table, (folder / "stream.i32", limit), runs)
     if language != "zh":
         return scanner, scanner
     cut = chinese.cutter(split_latin=rules.split_latin, user_words=report.user_words, convert=rules.convert)
@@ -169,7 +179,7 @@ def texts(found: list[corpora.Source], rules: Rules, report: corpora.Report) -> 
     """The blocks of all sources as UTF-8, each with the bytes of files read until then; None where a source ends."""
     before = 0
     for source in found:
-        blocks = source.blocks()
+        blocks = source.blocks() if not rules.skip_damaged else _sound(source, report)
         first = next(blocks, (b"", 0))
         encoding = rules.encoding
         if encoding == "utf-8" and source.form in (".html", ".htm"):
@@ -188,6 +198,18 @@ def texts(found: list[corpora.Source], rules: Rules, report: corpora.Report) -> 
         yield None, before
         before += source.size
         report.n_files += 1
+
+
+def _sound(source: corpora.Source, report: corpora.Report) -> Iterator[tuple[bytes, int]]:
+    """The blocks of a source up to where it is damaged."""
+    n = 0
+    try:
+        for text, done in source.blocks():
+            n += len(text)
+            yield text, done
+    except corpora.DamagedTextError:
+        what = f"damaged after {size_text(n)} of text, which were read" if n else "damaged"
+        report.skipped.append((source.name, what))
 
 
 def _read_items(
@@ -256,37 +278,49 @@ def _names_a_source(text: str) -> bool:
         return False
 
 
-def _counted(scanner: Scanner | phrases.Joined) -> npt.NDArray[np.int64]:
-    """How often each word stands in the stream."""
-    counts = np.zeros(scanner.n_words, np.int64)
+def _counted(scanner: Numbered) -> tuple[npt.NDArray[np.int64], int]:
+    """How often each word stands in the stream, and its tokens, those of words without a number too."""
+    counts, n_tokens = np.zeros(scanner.n_words, np.int64), 0
     for piece in scanner.pieces():
         tally(piece, counts)
-    return counts
+        n_tokens += int(np.count_nonzero(piece != EDGE))
+    return counts, n_tokens
 
 
-def _with_vocabulary(read: Scanner, rules: Rules, report: corpora.Report, spill: tuple[Path, int] | None) -> Tokens:
+def _whole(scanner: Scanner, rules: Rules, report: corpora.Report) -> Numbered:
+    """The scanner, or what was set aside merged."""
+    runs = scanner.runs
+    if runs is None or not runs.runs:
+        return scanner
+    scanner.set_aside(runs, last=True)
+    report.pruned = runs.pruned
+    return vocabulary.Merged(scanner, runs, rules.min_count, None if rules.phrases is None else phrases.JOINT)
+
+
+def _with_vocabulary(
+    read: Scanner, rules: Rules, report: corpora.Report, spill: tuple[Path, int] | None, check: Callable[[int], object] | None
+) -> Tokens:
     min_count = rules.min_count
-    scanner: Scanner | phrases.Joined = read
-    counts = _counted(scanner)
+    scanner = _whole(read, rules, report)
+    counts, n_read = _counted(scanner)
     if rules.phrases is not None:
         room = {} if spill is None else {"room": spill[1]}
-        scanner = phrases.Joined(read, counts, min_count, rules.phrases, **room)
-        counts = _counted(scanner)
-    kept = [(-int(counts[k]), scanner.word(int(k))) for k in np.flatnonzero(counts >= min_count)]
-    order = sorted(range(len(kept)), key=kept.__getitem__)[: rules.max_words]
-    numbers = np.flatnonzero(counts >= min_count)[order]
+        scanner = phrases.Joined(scanner, counts, n_read, min_count, rules.phrases, **room)
+        counts, n_read = _counted(scanner)
+    numbers = np.flatnonzero(counts >= min_count)
     if len(numbers) < 2:
-        n_read = int(counts.sum())
         msg = (
-            f"{len(numbers)} of {scanner.n_words} words occur{'s' * (len(numbers) == 1)} at least {min_count} times in "
+            f"{len(numbers)} of {scanner.n_seen} words occur{'s' * (len(numbers) == 1)} at least {min_count} times in "
             f"{n_read} tokens; vectors need two words or more: give more text or pass a smaller min_count (--min-count)"
         )
         raise InputError(msg)
+    if check is not None and scanner.spilled:
+        check(min(len(numbers), rules.max_words or len(numbers)))
+    numbers, words = _ranked(scanner, numbers, counts, rules.max_words)
     left_out = len(numbers) if rules.rare == "gap" else OUT
-    renumbered = np.full(scanner.n_words + 1, left_out, np.int32)  # the last place is read for EDGE = -1
+    renumbered = np.full(scanner.n_words + 2, left_out, np.int32)  # the last two places are read for OUT = -2 and EDGE = -1
     renumbered[numbers] = np.arange(len(numbers), dtype=np.int32)
     renumbered[EDGE] = EDGE
-    words = [kept[k][1].decode("utf-8", "replace") for k in order]
     report.user_words = _among(report.user_words, words)
     if spill is None or scanner.spilled == 0:
         stream = scanner.ids()
@@ -294,7 +328,26 @@ def _with_vocabulary(read: Scanner, rules: Rules, report: corpora.Report, spill:
         ids = stream[:n].copy()
     else:
         ids = _renumbered_file(scanner, renumbered, spill[0])
-    return Tokens(words, counts[numbers], ids, int(counts.sum()), report)
+    return Tokens(words, counts[numbers], ids, n_read, report)
+
+
+def _ranked(
+    scanner: Numbered, numbers: npt.NDArray[np.int64], counts: npt.NDArray[np.int64], most: int | None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Numbers by falling count, those of equal counts by the bytes of their words; and the words. At most `most` (None: all)."""
+    numbers = numbers[np.argsort(-counts[numbers], kind="stable")]
+    ranked = counts[numbers]
+    if most is not None and len(numbers) > most:  # of those that are as frequent as the last, the bytes decide
+        numbers = numbers[: int(np.searchsorted(-ranked, -ranked[most - 1], "right"))]
+        ranked = counts[numbers]
+    words = [scanner.word(k).decode("utf-8") for k in numbers.tolist()]
+    edges = [0, *(np.flatnonzero(np.diff(ranked)) + 1).tolist(), len(numbers)]
+    for first, last in itertools.pairwise(edges):
+        if last - first > 1:  # code points have the order of their bytes in UTF-8
+            order = sorted(range(first, last), key=words.__getitem__)
+            words[first:last] = [words[k] for k in order]
+            numbers[first:last] = numbers[order]
+    return numbers[:most], words[:most]
 
 
 def _among(user_words: list[tuple[str, int | None]], words: list[str]) -> list[tuple[str, int | None]]:
@@ -305,22 +358,15 @@ def _among(user_words: list[tuple[str, int | None]], words: list[str]) -> list[t
     return [(word, n) for word, n in user_words if word in known or chinese.fold(word).lower() in known]
 
 
-def _renumbered_file(scanner: Scanner | phrases.Joined, renumbered: npt.NDArray[np.int32], folder: Path) -> npt.NDArray[np.int32]:
+def _renumbered_file(scanner: Numbered, renumbered: npt.NDArray[np.int32], folder: Path) -> npt.NDArray[np.int32]:
     path, last = folder / "tokens.i32", EDGE
     remove(path)
     for piece in scanner.pieces():
         n, last = _renumber(piece, renumbered, last)
         append(path, [piece[:n].view(np.uint8).data])
     remove(folder / "stream.i32")
+    shutil.rmtree(folder / "words", ignore_errors=True)
     return np.memmap(path, np.int32, "r")
-
-
-@kernel
-def tally(stream, counts):  # type: ignore[no-untyped-def]
-    """How often each number occurs in a stream; negative ones are not counted."""
-    for k in range(len(stream)):
-        if stream[k] >= 0:
-            counts[stream[k]] += 1
 
 
 @kernel
@@ -339,4 +385,4 @@ def _renumber(ids, renumbered, last):  # type: ignore[no-untyped-def]
     return n, last
 
 
-__all__ = ["Progress", "Tokens", "detect", "read", "tally", "texts", "words_of"]
+__all__ = ["Progress", "Tokens", "detect", "read", "texts", "words_of"]

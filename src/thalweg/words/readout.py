@@ -302,7 +302,7 @@ class Readout:
         if not near and self.language == "zh" and len(known := [w for w in self.cut(word) if w in self.index]) > 1:
             hint = f" Its pieces are known: {' '.join(known)}."
         if self.ngrams is not None:
-            hint += " similar can guess it by its letters (--guess, guess=True)."
+            hint += " similar and analogy can guess it by its letters (--guess, guess=True)."
         msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
         raise UnknownWordError(msg, near)
 

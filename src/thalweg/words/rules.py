@@ -28,7 +28,8 @@ class Rules:
     """How text is read.
 
     Files: glob, which files of a folder are read (a pattern for names or, with a slash in it, for paths within the folder, or a
-    sequence of such patterns; None: *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file.
+    sequence of such patterns; None: *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file;
+    skip_damaged, read compressed files as far as they are sound, instead of stopping at one that is not.
     Words: language "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut); lower, spell in lower case; digits, numbers are parts of words, or separate them. unit: "line", "paragraph" or
     "file", which no window crosses.
@@ -36,7 +37,8 @@ class Rules:
     "word", "word frequency" or "word frequency tag" a line; convert "t2s", traditional to simplified characters (needs opencc).
     Vocabulary: min_count, leave out rarer words; max_words, keep the most frequent ones only; rare "close", windows close up over
     words that are left out, or "gap", these keep their places. phrases: join pairs of words whose normalised mutual information is
-    over this threshold, such as 0.5 ("new_york").
+    over this threshold, such as 0.5 ("new_york"). prune: when the vocabulary outgrows the memory, forget the words that were seen
+    fewer than so many times since it last did (None: they go to disk, and all counts are exact).
 
     Raises InputError for a value out of range or a combination that makes no sense.
     """
@@ -55,6 +57,8 @@ class Rules:
     max_words: int | None = None
     rare: str = "close"
     phrases: float | None = None
+    prune: int | None = None
+    skip_damaged: bool = False
 
     def __post_init__(self) -> None:
         allowed = {"language": LANGUAGES, "unit": UNITS, "rare": RARE} | ({"convert": CONVERSIONS} if self.convert else {})
@@ -62,7 +66,7 @@ class Rules:
             if getattr(self, name) not in choices:
                 msg = f"{name}={getattr(self, name)!r} is not known.{near_misses(str(getattr(self, name)), choices)}"
                 raise InputError(msg)
-        for name, least in (("min_count", 1), ("max_words", 2)):
+        for name, least in (("min_count", 1), ("max_words", 2), ("prune", 2)):
             if getattr(self, name) is not None or name == "min_count":
                 object.__setattr__(self, name, whole_number(name, getattr(self, name), least=least))
         object.__setattr__(self, "encoding", check_encoding(self.encoding))

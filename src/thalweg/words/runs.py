@@ -28,6 +28,7 @@ VERSION = 1
 FAN_IN = 64  # runs that are open at a time
 BASE = 230 << 20  # bytes that Python, NumPy, numba and its compiled kernels take before the first word
 _LEAST_BLOCK = 1 << 16  # tokens
+_WORD = 120  # bytes of a word: as Python keeps it, while the vocabulary is sorted, its places in sums over rows
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Budget:
 
 def budget(memory: int, n_words: int, threads: int) -> Budget:
     """The shares of `memory` bytes. Raises InputError, with the least amount that works, where it is too little."""
-    fixed = BASE + 48 * n_words + 8 * n_words * threads  # the vocabulary as Python keeps it, sums over rows, accumulators
+    fixed = BASE + _WORD * n_words + 8 * n_words * threads  # with the accumulators
     free = memory - fixed
     block = int(0.6 * free) // 12  # a token: its number, that with an edge at both ends, its position
     if block < _LEAST_BLOCK:

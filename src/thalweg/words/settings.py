@@ -39,6 +39,8 @@ class Settings:
     Solvers: start "svd" or "noise"; power_steps and cg of the start and of each row; epochs (als 5, adagrad 25 unless given) and
     tol, the relative change of J at which als stops; lr of adagrad.
     holdout: the share of pairs that the solver does not see, so that the fit to them can be measured.
+    theta: the power of the singular values of the product of both sides that the words get; the contexts get the rest, so that
+    inner products stay (1/2: both have the same second moments; not for model "shared" or objective "glove").
     Reading: output "sum", "concat" or "word" (None: sum, and concat for analogies) and power, as WordVectors takes them; subwords,
     how much letters count where directions are compared (0: what they predict is not learnt).
 
@@ -66,6 +68,7 @@ class Settings:
     epochs: int | None = None
     tol: float = 1e-3
     lr: float = 0.1
+    theta: float = 0.5
     output: str | None = None
     power: float = 0.5
     subwords: float = 1.0
@@ -91,6 +94,13 @@ class Settings:
             self._check(name, "a finite number", lambda x: True)
         if self.smooth is not None and self.smooth > 1:
             msg = f"smooth={self.smooth!r} is not above 0 and at most 1"
+            raise InputError(msg)
+        self._check("theta", "a number from 0 to 1", lambda x: 0 <= x <= 1)
+        if self.theta != 0.5 and (self.model == "shared" or self.objective == "glove"):
+            which = (
+                "model='shared' has one side only" if self.model == "shared" else "objective='glove' has biases beside its product"
+            )
+            msg = f"theta={self.theta!r} parts the spectrum between words and contexts: {which}"
             raise InputError(msg)
         self._check("holdout", "a number from 0, below 1", lambda x: 0 <= x < 1)
         if self.holdout and self.objective == "glove":

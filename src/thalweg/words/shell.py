@@ -215,7 +215,10 @@ VERBS: dict[str, Verb] = {
         "similar WORD", "Words that are used like it.", {"contexts": int, "guess": None, **_LIMITS, **_READ_OFF}, _similar
     ),
     "analogy": Verb(
-        "analogy a - b + c", "Which word is to c as a is to b?", {"method": str, "norms": None, **_LIMITS, **_READ_OFF}, _analogy
+        "analogy a - b + c",
+        "Which word is to c as a is to b?",
+        {"method": str, "norms": None, "guess": None, **_LIMITS, **_READ_OFF},
+        _analogy,
     ),
     "keywords": Verb(
         "keywords TEXT", "The words that say most about a text.", {"by": str, "exclude-self": None, **_LIMITS}, _keywords

@@ -7,7 +7,8 @@ everything else separates. Reference definition, for any text:
 
 where low(ch) is ch.lower() if that is one character, else ch. Undecodable bytes separate and are counted; words longer than
 1000 bytes are dropped and counted. Words get provisional numbers in order of first appearance; EDGE marks the end of a unit.
-The automaton keeps its state between calls, so a text may be cut anywhere, also inside a character.
+The automaton keeps its state between calls, so a text may be cut anywhere, also inside a character. A vocabulary that outgrows its
+memory is set aside (`thalweg.words.vocabulary`), and numbering begins anew.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import functools
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from thalweg.files import append
 from thalweg.jit import kernel
+
+if TYPE_CHECKING:
+    from thalweg.words.vocabulary import Runs
 
 EDGE = -1  # in a stream of word numbers: no window reaches across it
 MAX_WORD_BYTES = 1000
@@ -69,16 +74,18 @@ _NEWLINES = 6  # newlines since the last character that is not white space
 _AT_EDGE = 7  # 1: the last number written was EDGE
 _BAD = 8  # undecodable bytes so far
 _DROPPED = 9  # words dropped for their length so far
-_WORDS = 10  # distinct words so far
-_FIELDS = 11
+_FIELDS = 10
 
 
 @kernel
-def _number(word, length, slots, arena, starts, state):  # type: ignore[no-untyped-def]
-    """The number of word[:length], a new one if it was never seen. A slot holds 32 bits of hash and the number + 1; 0 is free."""
+def _number(text, first, last, slots, arena, starts, size):  # type: ignore[no-untyped-def]
+    """The number of the word text[first:last], a new one if it was never seen.
+
+    A slot holds 32 bits of hash and the number + 1; 0 is free. size (1,): distinct words so far.
+    """
     code = np.uint64(14695981039346656037)  # FNV-1a
-    for k in range(length):
-        code = (code ^ np.uint64(word[k])) * np.uint64(1099511628211)
+    for k in range(first, last):
+        code = (code ^ np.uint64(text[k])) * np.uint64(1099511628211)
     code ^= code >> np.uint64(29)
     mask = np.uint64(len(slots) - 1)
     mark = code & np.uint64(0xFFFFFFFF00000000)
@@ -87,27 +94,34 @@ def _number(word, length, slots, arena, starts, state):  # type: ignore[no-untyp
         if slots[place] & np.uint64(0xFFFFFFFF00000000) == mark:
             number = np.int64(slots[place] & np.uint64(0xFFFFFFFF)) - 1
             start = starts[number]
-            if starts[number + 1] - start == length:
+            if starts[number + 1] - start == last - first:
                 same = True
-                for k in range(length):
-                    if arena[start + k] != word[k]:
+                for k in range(last - first):
+                    if arena[start + k] != text[first + k]:
                         same = False
                         break
                 if same:
                     return number
         place = (place + np.uint64(1)) & mask
-    number = state[_WORDS]
+    number = size[0]
     start = starts[number]
-    for k in range(length):
-        arena[start + k] = word[k]
-    starts[number + 1] = start + length
+    for k in range(last - first):
+        arena[start + k] = text[first + k]
+    starts[number + 1] = start + last - first
     slots[place] = mark | np.uint64(number + 1)
-    state[_WORDS] = number + 1
+    size[0] = number + 1
     return number
 
 
 @kernel
-def _scan(text, table, newlines_end, state, word, slots, arena, starts, ids):  # type: ignore[no-untyped-def]
+def _enter(text, ends, slots, arena, starts, size, numbers):  # type: ignore[no-untyped-def]
+    """The numbers of the words that end at ends[1:]; `text` may be the arena itself, whose words stay where they are."""
+    for k in range(len(numbers)):
+        numbers[k] = _number(text, ends[k], ends[k + 1], slots, arena, starts, size)
+
+
+@kernel
+def _scan(text, table, newlines_end, state, word, slots, arena, starts, size, ids):  # type: ignore[no-untyped-def]
     """Run the automaton over `text` (uint8); numbers go to `ids`; returns how many were written."""
     length, need, code, low, high, seen = state[_LENGTH], state[_NEED], state[_CODE], state[_LOW], state[_HIGH], state[_SEEN]
     newlines, at_edge, bad = state[_NEWLINES], state[_AT_EDGE], state[_BAD]
@@ -178,7 +192,7 @@ def _scan(text, table, newlines_end, state, word, slots, arena, starts, ids):  #
             if length > MAX_WORD_BYTES:
                 state[_DROPPED] += 1
             else:
-                ids[written] = _number(word, length, slots, arena, starts, state)
+                ids[written] = _number(word, 0, length, slots, arena, starts, size)
                 written += 1
                 at_edge = 0
             length = 0
@@ -215,28 +229,104 @@ def _append(point, word, length):  # type: ignore[no-untyped-def]
     return length + width
 
 
+@kernel
+def tally(stream, counts):  # type: ignore[no-untyped-def]
+    """How often each number occurs in a stream; negative ones are not counted."""
+    for k in range(len(stream)):
+        if stream[k] >= 0:
+            counts[stream[k]] += 1
+
+
+class Table:
+    """Distinct words, numbered in order of first appearance: a hash table over their bytes one behind the other."""
+
+    def __init__(self) -> None:
+        self.slots = np.zeros(1 << 17, np.uint64)
+        self.arena = np.zeros(1 << 18, np.uint8)
+        self.starts = np.zeros(1 << 16, np.int64)  # word k: arena[starts[k] : starts[k + 1]]
+        self.size = np.zeros(1, np.int64)
+
+    @property
+    def n_words(self) -> int:
+        """Distinct words so far."""
+        return int(self.size[0])
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the words take in memory, at most: tables that are doubled when they are full are half empty then."""
+        return 48 * self.n_words + 2 * int(self.starts[self.n_words])
+
+    def word(self, number: int) -> bytes:
+        """The UTF-8 bytes of a word."""
+        return self.arena[self.starts[number] : self.starts[number + 1]].tobytes()
+
+    def enter(self, text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """The numbers of the words text[ends[k] : ends[k + 1]].   (len(ends) - 1,)"""
+        numbers = np.empty(len(ends) - 1, np.int32)
+        self.make_room(len(numbers), len(text))
+        _enter(text, ends, self.slots, self.arena, self.starts, self.size, numbers)
+        return numbers
+
+    def make_room(self, n_words: int, n_bytes: int) -> None:
+        """Room for as many more."""
+        n = self.n_words + n_words + 1
+        if n > len(self.starts):
+            self.starts = np.concatenate([self.starts, np.zeros(max(len(self.starts), n_words + 1), np.int64)])
+        if int(self.starts[self.n_words]) + n_bytes > len(self.arena):
+            self.arena = np.concatenate([self.arena, np.zeros(max(len(self.arena), n_bytes), np.uint8)])
+        if 2 * n > len(self.slots):
+            while 2 * n > len(self.slots):
+                self.slots = np.zeros(2 * len(self.slots), np.uint64)
+            ends, numbers = self.starts[: self.n_words + 1], np.empty(self.n_words, np.int32)
+            self.size[0] = 0
+            _enter(self.arena, ends, self.slots, self.arena, self.starts, self.size, numbers)
+
+    def clear(self) -> None:
+        """Forget all words; the room stays."""
+        self.slots[:] = 0
+        self.size[0] = 0
+
+
+class Numbered(Protocol):
+    """A text as numbers: n_words of them, for the n_seen distinct words that were read; `spilled` of its stream are in a file."""
+
+    spilled: int
+
+    @property
+    def n_words(self) -> int: ...
+    @property
+    def n_seen(self) -> int: ...
+    def word(self, number: int) -> bytes: ...
+    def pieces(self) -> Iterator[npt.NDArray[np.int32]]: ...
+    def ids(self) -> npt.NDArray[np.int32]: ...
+
+
 class Scanner:
     """Feed it bytes; it keeps the stream of word numbers and the words.
 
     unit: where a unit ends besides `end_unit()`: "line", "paragraph" (a blank line) or "file" (nowhere). spill: a file that takes
-    the stream whenever it has more than that many bytes in memory.
+    the stream whenever it has more than that many bytes in memory. runs: what takes the words when they have outgrown their memory;
+    from then on numbers have a meaning only within a part of the stream, and `vocabulary.merged` knows which.
     """
 
     def __init__(
-        self, unit: str = "line", table: npt.NDArray[np.uint32] | None = None, spill: tuple[Path, int] | None = None
+        self,
+        unit: str = "line",
+        table: npt.NDArray[np.uint32] | None = None,
+        spill: tuple[Path, int] | None = None,
+        runs: Runs | None = None,
     ) -> None:
-        self._table = letters() if table is None else table
+        self._letters = letters() if table is None else table
         self._newlines_end = UNITS[unit]
         self._state = np.zeros(_FIELDS, np.int64)
         self._state[_AT_EDGE] = 1  # no edge before the first word
         self._word = np.zeros(MAX_WORD_BYTES + 8, np.uint8)
-        self._slots = np.zeros(1 << 17, np.uint64)
-        self._arena = np.zeros(1 << 18, np.uint8)
-        self._starts = np.zeros(1 << 16, np.int64)
+        self._table = Table()
         self._ids = np.zeros(_PIECE + 8, np.int32)
         self._streams: list[npt.NDArray[np.int32]] = []
         self._held = 0  # numbers in memory
         self._spill = spill
+        self.runs = runs
         self.spilled = 0  # numbers in the file
 
     @property
@@ -251,18 +341,27 @@ class Scanner:
 
     @property
     def n_words(self) -> int:
-        """Distinct words so far."""
-        return int(self._state[_WORDS])
+        """Distinct words so far (since the last were set aside)."""
+        return self._table.n_words
+
+    @property
+    def n_seen(self) -> int:
+        """The same: a scanner leaves out none."""
+        return self.n_words
 
     def feed(self, text: bytes) -> None:
         """Read on; `text` may begin and end anywhere."""
-        whole = np.frombuffer(text, np.uint8)
+        whole, table = np.frombuffer(text, np.uint8), self._table
         for start in range(0, len(whole), _PIECE):
             piece = whole[start : start + _PIECE]
-            self._make_room(len(piece))
+            if self.runs is not None and table.taken > self.runs.limit:
+                self.set_aside(self.runs)
+            # the most that a piece can bring: a new word for every two bytes, and 1.5 bytes for each (lower-casing)
+            table.make_room(len(piece) // 2 + 2, 2 * len(piece) + 2 * MAX_WORD_BYTES)
             written = _scan(
-                piece, self._table, self._newlines_end, self._state, self._word, self._slots, self._arena, self._starts, self._ids
-            )
+                piece, self._letters, self._newlines_end, self._state, self._word, table.slots, table.arena, table.starts,
+                table.size, self._ids,
+            )  # fmt: skip
             self._streams.append(self._ids[:written].copy())
             self._held += written
             if self._spill is not None and 4 * self._held > self._spill[1]:
@@ -276,31 +375,32 @@ class Scanner:
         self._state[_NEWLINES] = 0
         self._newlines_end = end
 
-    def _make_room(self, n_bytes: int) -> None:
-        """Room for the most that a piece can bring: a new word for every two bytes, and 1.5 bytes for each (lower-casing)."""
-        n_words = self.n_words
-        if n_words + n_bytes // 2 + 3 > len(self._starts):
-            self._starts = np.concatenate([self._starts, np.zeros(len(self._starts) + n_bytes, np.int64)])
-        used = int(self._starts[n_words])
-        if used + 2 * n_bytes + 2 * MAX_WORD_BYTES > len(self._arena):
-            self._arena = np.concatenate([self._arena, np.zeros(len(self._arena) + 2 * n_bytes, np.uint8)])
-        if 2 * (n_words + n_bytes // 2 + 2) > len(self._slots):
-            old = self._slots
-            self._slots = np.zeros(2 * len(old), np.uint64)
-            _rehash(self._slots, self._arena, self._starts, n_words, self._state)
-            if 2 * (n_words + n_bytes // 2 + 2) > len(self._slots):
-                self._make_room(n_bytes)
+    def set_aside(self, runs: Runs, last: bool = False) -> None:
+        """Hand the words to `runs`, with how often each occurred since it took the ones before. last: no more will follow."""
+        if self._spill is None:
+            msg = "words are set aside where the stream goes to a file"
+            raise ValueError(msg)
+        self._write_down(self._spill[0])
+        counts = np.zeros(self.n_words, np.int64)
+        for piece in self.written(runs.reached, self.spilled):
+            tally(piece, counts)
+        runs.take(self._table, counts, self.spilled, last)
+        self._table.clear()
 
     def _write_down(self, path: Path) -> None:
         append(path, (part.view(np.uint8).data for part in self._streams))
         self.spilled += self._held
         self._streams, self._held = [], 0
 
+    def written(self, first: int, last: int) -> Iterator[npt.NDArray[np.int32]]:
+        """Numbers first..last of the stream, which are in the file, piece by piece."""
+        if self._spill is not None:
+            for start in range(first, last, _READ):
+                yield np.fromfile(self._spill[0], np.int32, min(_READ, last - start), offset=4 * start)
+
     def pieces(self) -> Iterator[npt.NDArray[np.int32]]:
         """The stream so far, piece by piece, first what was written down."""
-        if self._spill is not None:
-            for start in range(0, self.spilled, _READ):
-                yield np.fromfile(self._spill[0], np.int32, min(_READ, self.spilled - start), offset=4 * start)
+        yield from self.written(0, self.spilled)
         yield self.ids()
 
     def ids(self) -> npt.NDArray[np.int32]:
@@ -310,16 +410,4 @@ class Scanner:
 
     def word(self, number: int) -> bytes:
         """The UTF-8 bytes of a word."""
-        return self._arena[self._starts[number] : self._starts[number + 1]].tobytes()
-
-
-@kernel
-def _rehash(slots, arena, starts, n_words, state):  # type: ignore[no-untyped-def]
-    """Enter all words into an empty, larger table."""
-    word = np.zeros(MAX_WORD_BYTES + 8, np.uint8)
-    state[_WORDS] = 0
-    for number in range(n_words):
-        length = starts[number + 1] - starts[number]
-        for k in range(length):
-            word[k] = arena[starts[number] + k]
-        _number(word, length, slots, arena, starts, state)
+        return self._table.word(number)

@@ -126,16 +126,18 @@ class WordVectors(Readout, GensimHabits):
         min_count: int | None = None,
         min_norm: float | None = None,
         output: str | None = None,
+        guess: bool = False,
     ) -> Ranked:
         """A - b + c, as three words or as one expression: `analogy("机场 - 飞机 + 火车")`.
 
         method: "add", the cosine of a unit vector with the sum of the terms' unit vectors (3CosAdd; norms=True: with the sum of
         their full vectors, as the source does), or "mul", s(x, a) s(x, c) / (s(x, b) + 0.001) with s = (cos + 1)/2 (Levy and
         Goldberg, CoNLL 2014). The words of the question are left out; the output is "concat" unless one is chosen.
+        guess: a word that is not known is taken for what its letters say.
         Returns [(word, score)], descending. Raises ExpressionError or UnknownWordError.
         """
         limits = (restrict, min_count, min_norm)
-        return queries.analogy(self, a, b, c, method=method, norms=norms, topn=topn, limits=limits, output=output)
+        return queries.analogy(self, a, b, c, method=method, norms=norms, topn=topn, limits=limits, output=output, guess=guess)
 
     def pmi(self, a: str, b: str) -> float:
         """The estimated pointwise mutual information of two words, in nats. Raises UnknownWordError."""
@@ -242,13 +244,14 @@ class WordVectors(Readout, GensimHabits):
         restrict: int | None = None,
         output: str | None = None,
         method: str | None = None,
+        guess: bool = False,
         threads: int | None = None,
     ) -> Evaluation:
         """Scores on analogy files and on pairs with human scores, alone or beside other vectors: `thalweg.words.evaluation`."""
         from thalweg.words import evaluation
 
         return evaluation.evaluate(
-            self, analogies, pairs, against=against, restrict=restrict, output=output, method=method, threads=threads
+            self, analogies, pairs, against=against, restrict=restrict, output=output, method=method, guess=guess, threads=threads
         )
 
     # files

@@ -126,6 +126,7 @@ def similar(vectors: Path, word: str, json: bool, quiet: bool, subwords: float |
     help="add: cosine with the sum of unit vectors; mul: product of cosines.",
 )
 @options.option("--norms/--no-norms", advanced=True, default=False, help="Add full vectors, not unit vectors.")
+@options.option("--guess", is_flag=True, help="Take words that are not known for what their letters say.")
 @limits
 @output_option
 @subwords_option

@@ -11,7 +11,7 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
-from thalweg.errors import InputError
+from thalweg.errors import InputError, UsageError
 from thalweg.words.commands.asking import subwords_option
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ T = TypeVar("T")
     help="Which vectors are read off the fit.  [default: concat for analogies, sum for pairs]",
 )
 @subwords_option
+@options.option("--guess", is_flag=True, help="Of the pairs, take words that are not known for what their letters say.")
 @options.option("--fit", is_flag=True, help="Also how close inner products are to the counted PMI (needs the counts of the fit).")
 @options.threads_option
 @options.json_option
@@ -58,6 +59,7 @@ def evaluate(
     method: str | None,
     output: str | None,
     subwords: float | None,
+    guess: bool,
     fit: bool,
     threads: int | None,
     json: bool,
@@ -71,6 +73,10 @@ def evaluate(
     """
     from thalweg.words import evaluation
 
+    if guess and not pairs:
+        raise UsageError("--guess is for --pairs: an analogy asks which of the known words comes first")
+    if guess and against is not None:
+        raise UsageError("--guess goes without --against: two sets of vectors are compared on the words that both know")
     console = Console(json=json, quiet=quiet, command="words evaluate")
     questions = [evaluation.read_analogies(path) for path in analogies]  # wrong files are seen before the vectors are read
     judgements = [evaluation.read_pairs(path) for path in pairs]
@@ -81,7 +87,7 @@ def evaluate(
         questions = _built_in(wv, vectors)
         checks = [(str(path), _norms(each, output)) for path, each in ((vectors, wv), (against, other)) if each is not None]
     found = evaluation.evaluate(
-        wv, questions, judgements, against=other, restrict=restrict, output=output, method=method, threads=threads
+        wv, questions, judgements, against=other, restrict=restrict, output=output, method=method, guess=guess, threads=threads
     )
     _check_coverage(console, found, vectors, questions, judgements)
     columns = [(str(vectors), found)]

@@ -4,117 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from thalweg import options
 from thalweg.console import Console, duration
 from thalweg.errors import UsageError
 from thalweg.files import MANIFEST, check_output, size_text
+from thalweg.words.commands.fit_options import common_options, given_of, reading_options, solving_options, taking, typed
 
 if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors
 
 _LONG = 16 << 20  # bytes of files from which on a run is announced
-F = TypeVar("F", bound=Callable[..., Any])
-N, X = options.Number, options.option
-LANGUAGES = options.Choice(["auto", "words", "zh", "whitespace"])
-DISTANCES = options.Choice(["harmonic", "uniform", "linear"])
-OBJECTIVES = options.Choice(["pmi-neg", "pmi", "glove"])
-
-reading_options = (
-    X("--window", type=N(int, low=1, high=1000), default=10, help="Tokens to each side that count as near."),
-    X("--min-count", type=N(int, low=1), default=5, help="Leave out rarer words."),
-    X("--language", type=LANGUAGES, default="auto", help="How the text is cut into words."),
-    X("--unit", type=options.Choice(["line", "paragraph", "file"]), default="line", advanced=True,
-      help="What no window reaches across."),
-    options.memory_option(help="Limit for reading and counting, such as 512M.  [default: half of what is free]"),
-    X("--resume", is_flag=True, help="Continue interrupted work in --out."),
-    X("--encoding", default="utf-8", advanced=True, help="Encoding of the files, such as gb18030."),
-    X("--lower/--no-lower", default=True, advanced=True, help="Spell words in lower case."),
-    X("--digits/--no-digits", default=True, advanced=True, help="Numbers are parts of words."),
-    X("--max-words", type=N(int, low=2), advanced=True, help="Keep only the N most frequent words."),
-    X("--rare", type=options.Choice(["close", "gap"]), default="close", advanced=True,
-      help="Windows close up over words that are left out, or these keep their places."),
-    X("--phrases", type=N(float, low=-1, below=1), advanced=True,
-      help="Join pairs of words whose normalised PMI is over X, such as 0.5: new_york."),
-    X("--glob", metavar="PATTERN", multiple=True, advanced=True,
-      help="Which files of a folder are read, such as '*.csv'; can be repeated."),
-    X("--json-key", metavar="KEY", default="text", advanced=True, help="What is the text in the lines of a .jsonl file."),
-    X("--split-latin/--no-split-latin", default=False, advanced=True,
-      help="Chinese: cut digits and Latin letters into single characters."),
-    X("--user-dict", type=options.ExistingPath(), metavar="FILE", advanced=True, help="Chinese: words for the dictionary."),
-    X("--convert", type=options.Choice(["t2s"]), advanced=True, help="Chinese: traditional to simplified (needs opencc)."),
-    X("--distance", type=DISTANCES, default="harmonic", advanced=True, help="Weight of a pair."),
-)  # fmt: skip
-solving_options = (
-    X("--dim", type=N(int, low=1, high=4096), default=128, help="Numbers in a vector."),
-    X("--epochs", type=N(int, low=0), help="Sweeps of the solver.  [default: 5; adagrad: 25]"),
-    X("--objective", type=OBJECTIVES, default="pmi-neg", advanced=True, help="What is minimised."),
-    X("--solver", type=options.Choice(["als", "svd", "adagrad"]), default="als", advanced=True, help="How it is minimised."),
-    X("--model", type=options.Choice(["two-sided", "shared"]), default="two-sided", advanced=True, help="Vectors of a word."),
-    X("--output", type=options.Choice(["sum", "concat", "word"]), advanced=True,
-      help="What is read off the fit.  [default: sum; analogies: concat]"),
-    X("--power", type=N(float), default=0.5, advanced=True, help="Power of the spectrum in what is read off."),
-    X("--subwords", type=N(float, low=0), default=1.0, metavar="W", advanced=True,
-      help="How much letters count where directions are compared; 0: not learnt."),
-    X("--x-max", type=N(float, above=0), default=100.0, advanced=True, help="Count of full weight."),
-    X("--alpha", type=N(float, low=0), default=0.75, advanced=True, help="Power of the weight."),
-    X("--truncate/--no-truncate", default=True, advanced=True, help="Cut weights at 1."),
-    X("--rho", type=N(float, low=0), default=1.0, advanced=True, help="Pull of all pairs to the floor."),
-    X("--floor", type=N(float), default=-1.0, advanced=True, help="PMI of a pair that never met."),
-    X("--beta", type=N(float, low=0), default=0.75, advanced=True, help="Power of the pull."),
-    X("--ridge", type=N(float, low=0), advanced=True, help="Pull of the vectors to 0.  [default: 0; pmi: 0.01]"),
-    X("--marginals", type=options.Choice(["tokens", "pairs"]), default="tokens", advanced=True, help="What a word's P is."),
-    X("--smooth", type=N(float, above=0, high=1), advanced=True, help="Power of the context's marginal."),
-    X("--shift", type=N(float), default=0.0, advanced=True, help="Subtracted from every PMI."),
-    X("--subsample", type=N(float, above=0), advanced=True, help="Threshold of word2vec's subsampling, in its expectation."),
-    X("--power-steps", type=N(int, low=0), default=4, advanced=True, help="Steps of the closed-form start."),
-    X("--cg", type=N(int, low=1), default=2, advanced=True, help="Conjugate-gradient steps a row and sweep."),
-    X("--tol", type=N(float, low=0), default=1e-3, advanced=True, help="Relative change of the energy at which als stops."),
-    X("--holdout", type=N(float, low=0, below=1), default=0.0, advanced=True,
-      help="Share of the pairs that the solver does not see, and that the fit is then measured on."),
-    X("--lr", type=N(float, above=0), default=0.1, advanced=True, help="Step of adagrad."),
-    options.seed_option,
-)  # fmt: skip
-common_options = (options.threads_option, options.overwrite_option, options.json_option, options.quiet_option)
-
-
-def taking(*groups: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
-    """A decorator that gives a command groups of options, in this order."""
-
-    def decorate(function: F) -> F:
-        for option in reversed([option for group in groups for option in group]):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """The options that were typed: the library knows the defaults, and a preset must not be overruled by them."""
-    context = click.get_current_context()
-    return {name: value for name, value in values.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-
-
-def _typed() -> list[str]:
-    """The options of this command as they were typed, for another one that takes them too."""
-    context = click.get_current_context()
-    words: list[str] = []
-    for option in context.command.params:
-        typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if not typed or not isinstance(option, click.Option) or option.name in ("json", "quiet"):
-            continue
-        value = context.params[option.name or ""]
-        if option.is_flag:
-            words.append((option.opts if value else option.secondary_opts)[0])
-        else:
-            words += [word for each in (value if option.multiple else [value]) for word in (option.opts[0], str(each))]
-    return words
+X = options.option
 
 
 @options.command("check", examples=["thalweg words check notes/", "thalweg words check docs: --window 5"])
@@ -154,7 +60,7 @@ def check(corpus: tuple[str, ...], json: bool, quiet: bool, dim: int, epochs: in
         console.note(warning)
     console.result(found, lambda: console.table(["", "value"], rows))
     if found.n_words > 1:
-        console.next_steps([f"thalweg words fit {shlex.join([*corpus, *_typed()])} --out vec"])
+        console.next_steps([f"thalweg words fit {shlex.join([*corpus, *typed()])} --out vec"])
 
 
 def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: dict[str, Any]) -> None:
@@ -193,15 +99,16 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
     if not settings["resume"]:
         check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words fit")
-    given = _given(settings)
+    given = given_of(settings)
     with _kept(console, out), console.progress() as progress:
         console.note(f"reading {' '.join(corpus)}")
         _announce(console, corpus, out, settings)
         from thalweg.words import fitting
 
         given |= _start_of(given.pop("start", None))
+        finished = settings["resume"] and fitting.is_finished(out)
         vectors = fitting.fit([Path(name) for name in corpus], out=out, overwrite=overwrite, progress=progress, **given)
-    _show_fit(console, vectors, out, settings["dim"])
+    _show_fit(console, vectors, out, settings["dim"], finished)
 
 
 @options.command(
@@ -229,7 +136,7 @@ def count(
     CORPUS is as for fit. The result does not depend on --memory or --threads.
     """
     _check_names(corpus)
-    given = _given(settings)
+    given = given_of(settings)
     _check_glove(corpus, from_glove, vocab, given)
     if not settings["resume"]:
         check_output(out, overwrite)
@@ -293,11 +200,12 @@ def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **s
 
     inside = counts / "counts"  # of a fit
     table = CooccurrenceCounts.open(inside if (inside / MANIFEST).exists() else counts)
-    given = _given(settings)
+    given = given_of(settings)
     given |= _start_of(given.pop("start", None))
     with _kept(console, out), console.progress() as progress:
+        finished = settings["resume"] and fitting.is_finished(out)
         vectors = fitting.solve(table, out=out, overwrite=overwrite, progress=progress, **given)
-    _show_fit(console, vectors, out, settings["dim"])
+    _show_fit(console, vectors, out, settings["dim"], finished)
 
 
 def _check_names(corpus: tuple[str, ...]) -> None:
@@ -339,10 +247,15 @@ def _kept(console: Console, out: Path) -> Iterator[None]:
         raise
 
 
-def _show_fit(console: Console, vectors: WordVectors, out: Path, dim: int) -> None:
+def _show_fit(console: Console, vectors: WordVectors, out: Path, dim: int, finished: bool) -> None:
+    """finished: the vectors were there before, and were only read."""
+    if finished:
+        console.note(f"{out} was finished before: there was nothing to resume")
     for note in _notes(vectors.info, None if vectors.dim >= dim else (dim, vectors.dim, len(vectors))):
         console.note(note)
-    console.result(_summary(vectors, out), lambda: console.table(["", "value"], _rows(vectors, console.elapsed(), out)))
+    console.result(
+        _summary(vectors, out), lambda: console.table(["", "value"], _rows(vectors, None if finished else console.elapsed(), out))
+    )
     console.next_steps(
         [f"thalweg words {verb} {shlex.quote(str(out))} {shlex.quote(asked)}" for verb, asked in _questions(vectors)]
     )
@@ -355,7 +268,8 @@ def _summary(vectors: WordVectors, out: Path) -> dict[str, Any]:
     return {"out": out, "n_words": len(vectors), "dim": vectors.dim, **facts, "energy_path": vectors.energy_path, **fit}
 
 
-def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]]:
+def _rows(vectors: WordVectors, elapsed: str | None, out: Path) -> list[tuple[str, str]]:
+    """elapsed: None for vectors that were finished before."""
     info, path = vectors.info, vectors.energy_path
     rows = []
     if "tokens_read" in info:
@@ -368,9 +282,12 @@ def _rows(vectors: WordVectors, elapsed: str, out: Path) -> list[tuple[str, str]
         rows.append(("energy", f"{_energy(path[0])} at the start, {_energy(path[-1])} after {len(path) - 1} sweeps"))
     if (fit := info.get("fit")) is not None:
         held = fit["held_out"]
-        rows.append(("fit", f"R² {fit['r2']:.3f} on the pairs seen, {held['r2']:.3f} on {held['n_pairs'] // 2:,} held out"))
+        rows.append(("fit", f"R² {fit['r2']:.3f} on the pairs seen, {held['r2']:.3f} on {held['n_pairs']:,} held out"))
     seconds = ", ".join(f"{name} {duration(value)}" for name, value in info.get("seconds", {}).items())
-    rows.append(("time", elapsed + (f" (of these {seconds})" if seconds else "")))
+    if elapsed is not None:
+        rows.append(("time", elapsed + (f" (of these {seconds})" if seconds else "")))
+    elif seconds:
+        rows.append(("time", f"{seconds}, when they were made"))
     return [*rows, ("vectors", f"{out}, {vectors.dim} dimensions")]
 
 
@@ -393,6 +310,8 @@ def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) ->
     from thalweg.words.rules import unused
 
     notes += unused(info)
+    if pruned := info.get("pruned", 0):
+        notes.append(f"{pruned:,} tokens of rare words were forgotten for want of memory (--prune): counts are not exact")
     if dropped:
         notes.append(f"{dropped:,} words longer than 1000 bytes were left out")
     if lowered is not None:

@@ -1,0 +1,113 @@
+"""The options of the commands from texts to vectors, and which of them were typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+from click.core import ParameterSource
+
+from thalweg import options
+
+F = TypeVar("F", bound=Callable[..., Any])
+N, X = options.Number, options.option
+LANGUAGES = options.Choice(["auto", "words", "zh", "whitespace"])
+DISTANCES = options.Choice(["harmonic", "uniform", "linear"])
+OBJECTIVES = options.Choice(["pmi-neg", "pmi", "glove"])
+
+reading_options = (
+    X("--window", type=N(int, low=1, high=1000), default=10, help="Tokens to each side that count as near."),
+    X("--min-count", type=N(int, low=1), default=5, help="Leave out rarer words."),
+    X("--language", type=LANGUAGES, default="auto", help="How the text is cut into words."),
+    X("--unit", type=options.Choice(["line", "paragraph", "file"]), default="line", advanced=True,
+      help="What no window reaches across."),
+    options.memory_option(help="Limit for reading and counting, such as 512M.  [default: half of what is free]"),
+    X("--resume", is_flag=True, help="Continue interrupted work in --out."),
+    X("--encoding", default="utf-8", advanced=True, help="Encoding of the files, such as gb18030."),
+    X("--lower/--no-lower", default=True, advanced=True, help="Spell words in lower case."),
+    X("--digits/--no-digits", default=True, advanced=True, help="Numbers are parts of words."),
+    X("--max-words", type=N(int, low=2), advanced=True, help="Keep only the N most frequent words."),
+    X("--rare", type=options.Choice(["close", "gap"]), default="close", advanced=True,
+      help="Windows close up over words that are left out, or these keep their places."),
+    X("--phrases", type=N(float, low=-1, below=1), advanced=True,
+      help="Join pairs of words whose normalised PMI is over X, such as 0.5: new_york."),
+    X("--prune", type=N(int, low=2), advanced=True,
+      help="When the vocabulary outgrows --memory, forget words seen fewer than N times, instead of keeping them on disk."),
+    X("--glob", metavar="PATTERN", multiple=True, advanced=True,
+      help="Which files of a folder are read, such as '*.csv'; can be repeated."),
+    X("--json-key", metavar="KEY", default="text", advanced=True, help="What is the text in the lines of a .jsonl file."),
+    X("--skip-damaged", is_flag=True, advanced=True,
+      help="Read compressed files as far as they are sound; without it a damaged one is an error."),
+    X("--split-latin/--no-split-latin", default=False, advanced=True,
+      help="Chinese: cut digits and Latin letters into single characters."),
+    X("--user-dict", type=options.ExistingPath(), metavar="FILE", advanced=True, help="Chinese: words for the dictionary."),
+    X("--convert", type=options.Choice(["t2s"]), advanced=True, help="Chinese: traditional to simplified (needs opencc)."),
+    X("--distance", type=DISTANCES, default="harmonic", advanced=True, help="Weight of a pair."),
+)  # fmt: skip
+solving_options = (
+    X("--dim", type=N(int, low=1, high=4096), default=128, help="Numbers in a vector."),
+    X("--epochs", type=N(int, low=0), help="Sweeps of the solver.  [default: 5; adagrad: 25]"),
+    X("--objective", type=OBJECTIVES, default="pmi-neg", advanced=True, help="What is minimised."),
+    X("--solver", type=options.Choice(["als", "svd", "adagrad"]), default="als", advanced=True, help="How it is minimised."),
+    X("--model", type=options.Choice(["two-sided", "shared"]), default="two-sided", advanced=True, help="Vectors of a word."),
+    X("--output", type=options.Choice(["sum", "concat", "word"]), advanced=True,
+      help="What is read off the fit.  [default: sum; analogies: concat]"),
+    X("--theta", type=N(float, low=0, high=1), default=0.5, advanced=True,
+      help="Power of the spectrum in the word vectors; contexts get the rest."),
+    X("--power", type=N(float), default=0.5, advanced=True, help="Power of the spectrum in what is read off."),
+    X("--subwords", type=N(float, low=0), default=1.0, metavar="W", advanced=True,
+      help="How much letters count where directions are compared; 0: not learnt."),
+    X("--x-max", type=N(float, above=0), default=100.0, advanced=True, help="Count of full weight."),
+    X("--alpha", type=N(float, low=0), default=0.75, advanced=True, help="Power of the weight."),
+    X("--truncate/--no-truncate", default=True, advanced=True, help="Cut weights at 1."),
+    X("--rho", type=N(float, low=0), default=1.0, advanced=True, help="Pull of all pairs to the floor."),
+    X("--floor", type=N(float), default=-1.0, advanced=True, help="PMI of a pair that never met."),
+    X("--beta", type=N(float, low=0), default=0.75, advanced=True, help="Power of the pull."),
+    X("--ridge", type=N(float, low=0), advanced=True, help="Pull of the vectors to 0.  [default: 0; pmi: 0.01]"),
+    X("--marginals", type=options.Choice(["tokens", "pairs"]), default="tokens", advanced=True, help="What a word's P is."),
+    X("--smooth", type=N(float, above=0, high=1), advanced=True, help="Power of the context's marginal."),
+    X("--shift", type=N(float), default=0.0, advanced=True, help="Subtracted from every PMI."),
+    X("--subsample", type=N(float, above=0), advanced=True, help="Threshold of word2vec's subsampling, in its expectation."),
+    X("--power-steps", type=N(int, low=0), default=4, advanced=True, help="Steps of the closed-form start."),
+    X("--cg", type=N(int, low=1), default=2, advanced=True, help="Conjugate-gradient steps a row and sweep."),
+    X("--tol", type=N(float, low=0), default=1e-3, advanced=True, help="Relative change of the energy at which als stops."),
+    X("--holdout", type=N(float, low=0, below=1), default=0.0, advanced=True,
+      help="Share of the pairs that the solver does not see, and that the fit is then measured on."),
+    X("--lr", type=N(float, above=0), default=0.1, advanced=True, help="Step of adagrad."),
+    options.seed_option,
+)  # fmt: skip
+common_options = (options.threads_option, options.overwrite_option, options.json_option, options.quiet_option)
+
+
+def taking(*groups: Sequence[Callable[[F], F]]) -> Callable[[F], F]:
+    """A decorator that gives a command groups of options, in this order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed([option for group in groups for option in group]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def given_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The options that were typed: the library knows the defaults, and a preset must not be overruled by them."""
+    context = click.get_current_context()
+    return {name: value for name, value in values.items() if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+
+
+def typed() -> list[str]:
+    """The options of this command as they were typed, for another one that takes them too."""
+    context = click.get_current_context()
+    words: list[str] = []
+    for option in context.command.params:
+        is_typed = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if not is_typed or not isinstance(option, click.Option) or option.name in ("json", "quiet"):
+            continue
+        value = context.params[option.name or ""]
+        if option.is_flag:
+            words.append((option.opts if value else option.secondary_opts)[0])
+        else:
+            words += [word for each in (value if option.multiple else [value]) for word in (option.opts[0], str(each))]
+    return words
