@@ -192,18 +192,20 @@ WORDS = Group(
 
 OPTIM = Group(
     "optim",
-    help="Optimisers: every rule written once, shown, and raced.",
+    help="Optimisers: every rule written once, shown, raced, and understood.",
     lazy={
         "list": "thalweg.optim.commands.rules:list_",
         "show": "thalweg.optim.commands.rules:show",
         "race": "thalweg.optim.commands.racing:race",
         "stability": "thalweg.optim.commands.stability:stability",
+        "diagnose": "thalweg.optim.commands.diagnosing:diagnose",
     },
     summaries={
         "list": "All rules, and what a step of each costs.",
         "show": "Formula, source, code, program and cost of a rule.",
         "race": "Rules against each other, at their best rates.",
         "stability": "The largest learning rate at which a rule works.",
+        "diagnose": "Which rate a training script can take, and why.",
     },
     examples=["thalweg optim show adam", "thalweg optim race adam lion --on rosenbrock"],
 )

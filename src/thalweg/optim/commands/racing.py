@@ -45,13 +45,21 @@ def race(
     any. Each gets the best learning rate of 16 between 1e-5 and 1. Problems: parabola, rosenbrock, double-well, beale, logistic,
     spirals, factorisation; an energy of your own has .gradient(x) and .start.
     """
-    _check_out(out, overwrite)
+    check_page(out, overwrite)
     console = Console(json=json, quiet=quiet, command="optim race")
     rules = [choosing.rule_of(choosing.split(each)) for each in rule]
     courses = [choosing.problem_of(each) for each in problems]
     from thalweg.optim.problems import PROBLEMS
-    from thalweg.optim.race import RULES
+    from thalweg.optim.race import RATES, RULES, label
     from thalweg.optim.race import race as run
+
+    for kind, names in (("rule", [label(each) for each in rules]), ("problem", [each.name for each in courses])):
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            msg = f"two {kind}s are called {twice}: a race is between different ones (and tunes lr itself)"
+            raise UsageError(msg)
+    for each in rule:
+        if any(word.partition("=")[0] == "--lr" for word in choosing.split(each)):
+            console.note(f"{each}: a race tries {len(RATES)} rates for each rule; the lr given here has no part in it")
 
     with console.progress() as progress:
         try:
@@ -71,7 +79,7 @@ def race(
         console.next_steps(["thalweg optim race --out race.html", "thalweg optim show adam"])
 
 
-def _check_out(out: Path | None, overwrite: bool) -> None:
+def check_page(out: Path | None, overwrite: bool) -> None:
     """Before any work: the name of a page, in a folder that is there, and not taken."""
     if out is None:
         return

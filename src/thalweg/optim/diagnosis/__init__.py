@@ -1,0 +1,23 @@
+"""What is wrong with a training run: curvature, noise and a range test of a model, its data and its optimizer."""
+
+from thalweg.optim.diagnosis.curvature import Eigenvalue, Hessian, largest, trace
+from thalweg.optim.diagnosis.noise import NoiseScale, noise_scale
+from thalweg.optim.diagnosis.problem import Problem, copied
+from thalweg.optim.diagnosis.report import Diagnosis, Row, diagnose
+from thalweg.optim.diagnosis.sweep import RangeTest, lr_range_test
+
+__all__ = [
+    "Diagnosis",
+    "Eigenvalue",
+    "Hessian",
+    "NoiseScale",
+    "Problem",
+    "RangeTest",
+    "Row",
+    "copied",
+    "diagnose",
+    "largest",
+    "lr_range_test",
+    "noise_scale",
+    "trace",
+]

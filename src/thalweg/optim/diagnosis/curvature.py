@@ -1,0 +1,139 @@
+"""Curvature without its matrix: products with the Hessian, its largest eigenvalue (Lanczos), its trace (Hutchinson).
+
+A product costs about two gradients. Where an operation has no second derivative, it is a central difference of gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from thalweg.optim.diagnosis.problem import Problem
+
+Product = Callable[[Tensor], Tensor]
+ROOM = 40_000_000  # numbers that all vectors of a Lanczos run may hold; beyond, it keeps the last two only
+
+
+class Hessian:
+    """The Hessian of the mean loss of some batches, with respect to what the optimizer moves. `method` says how it is found."""
+
+    def __init__(self, problem: Problem, batches: int) -> None:
+        self.problem, self.batches = problem, min(batches, len(problem.batches))
+        self.method = "double backward"
+        self.products = 0
+        self._graph: tuple[list[Tensor], list[int]] | None = None  # of a single batch: made once
+
+    def __matmul__(self, v: Tensor) -> Tensor:
+        """H v.   v: (n,)"""
+        self.products += 1
+        total = torch.zeros_like(v)
+        for k in range(self.batches):
+            total += self._double(k, v) if self.method == "double backward" else self._difference(k, v)
+        return total / self.batches
+
+    def _double(self, k: int, v: Tensor) -> Tensor:
+        problem = self.problem
+        try:
+            slopes, reached = self._slopes(k)
+            directions = problem.split(v)
+            with sdpa_kernel(SDPBackend.MATH):
+                found = torch.autograd.grad(
+                    slopes, problem.parameters, [directions[i] for i in reached], retain_graph=self.batches == 1, allow_unused=True
+                )
+            return problem.flat(found)
+        except (RuntimeError, NotImplementedError) as error:
+            if not _has_no_second(error):
+                raise
+            self.method, self._graph = "difference of gradients", None
+            return self._difference(k, v)
+
+    def _slopes(self, k: int) -> tuple[list[Tensor], list[int]]:
+        """The gradients of batch k with their graph, and the places of their parameters."""
+        if self._graph is not None:
+            return self._graph
+        with sdpa_kernel(SDPBackend.MATH):
+            found = torch.autograd.grad(self.problem.value(k), self.problem.parameters, create_graph=True, allow_unused=True)
+        reached = [i for i, g in enumerate(found) if g is not None and g.requires_grad]
+        made = [found[i] for i in reached], reached
+        if not reached:  # the loss is linear, or its author's backward is differentiable once
+            raise NotImplementedError
+        if self.batches == 1:
+            self._graph = made
+        return made
+
+    def _difference(self, k: int, v: Tensor) -> Tensor:
+        problem, length = self.problem, float(v.norm())
+        if not length:
+            return torch.zeros_like(v)
+        size = math.sqrt(sum(float(p.detach().norm()) ** 2 for p in problem.parameters))
+        step = torch.finfo(v.dtype).eps ** (1 / 3) * (1 + size) / length
+        ends = list[Tensor]()
+        for sign in (1, -2, 1):  # there, to the other side, and back
+            with torch.no_grad():
+                for p, d in zip(problem.parameters, problem.split(v), strict=True):
+                    p.add_(d, alpha=sign * step)
+            if len(ends) < 2:
+                ends.append(problem.flat(problem.gradient(k)[1]))
+        return (ends[0] - ends[1]) / (2 * step)
+
+
+def _has_no_second(error: Exception) -> bool:
+    text = str(error)
+    return (
+        isinstance(error, NotImplementedError) or "derivative for" in text or "double backward" in text or "not implemented" in text
+    )
+
+
+@dataclass(frozen=True)
+class Eigenvalue:
+    """value: the largest eigenvalue; error: a bound on its distance to one; steps: products that it took."""
+
+    value: float
+    error: float
+    steps: int
+
+
+def largest(product: Product, start: Tensor, *, tolerance: float = 5e-3, steps: int = 40) -> Eigenvalue:
+    """The largest eigenvalue of a symmetric operator, by Lanczos' method.   start: (n,)
+
+    Ends when the bound |b_k y_k| (the last off-diagonal times the last component of the Ritz vector) is below the tolerance. Every
+    vector is made orthogonal to all before while they fit into memory, to the last two beyond: that costs steps, not accuracy.
+    """
+    keep = steps if start.numel() * steps <= ROOM else 2
+    v = start / start.norm()
+    kept, diagonal, beside = [v], list[float](), list[float]()
+    value = error = float("nan")
+    for k in range(min(steps, start.numel())):
+        w = product(v)
+        diagonal.append(float(torch.dot(w, v)))
+        for _ in range(2):  # twice is enough
+            for u in kept:
+                w = w - torch.dot(w, u) * u
+        b = float(w.norm())
+        matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+        if beside:
+            off = torch.tensor(beside, dtype=torch.float64)
+            matrix += torch.diag(off, 1) + torch.diag(off, -1)
+        values, vectors = torch.linalg.eigh(matrix)
+        value, error = float(values[-1]), abs(b * float(vectors[-1, -1]))
+        if error <= tolerance * abs(value) or b <= 1e-7 * float(values.abs().max()):
+            return Eigenvalue(value, error, k + 1)
+        beside.append(b)
+        v = w / b
+        kept = [*kept, v][-keep:]
+    return Eigenvalue(value, error, len(diagonal))
+
+
+def trace(product: Product, start: Tensor, probes: int = 8, seed: int = 0) -> tuple[float, float]:
+    """The trace and its standard error, by Hutchinson's method with random signs.   start: (n,), for its kind only"""
+    found, rng = [], torch.Generator().manual_seed(seed)  # the loss may draw, and be seeded anew for each batch
+    for _ in range(probes):
+        v = torch.randint(0, 2, start.shape, generator=rng).to(start) * 2 - 1
+        found.append(float(torch.dot(v, product(v))))
+    values = torch.tensor(found, dtype=torch.float64)
+    return float(values.mean()), float(values.std() / probes**0.5)

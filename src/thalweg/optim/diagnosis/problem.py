@@ -1,0 +1,166 @@
+"""A training problem as its owner hands it over, and a copy of it that may be moved and measured.
+
+    model, loss, data, optimizer = make_problem()         # loss(model, batch) -> the mean loss of the batch, a number
+
+Everything is measured on a deep copy of model and optimizer, under random numbers of its own: what the owner holds stays as it is,
+bit for bit, also when his loss raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from thalweg.errors import InputError
+
+Loss = Callable[[torch.nn.Module, Any], Tensor]
+
+
+@dataclass
+class Problem:
+    """A copy of a model and its optimizer, the loss and some batches. `parameters` are those that the optimizer moves."""
+
+    model: torch.nn.Module
+    loss: Loss
+    batches: list[Any]
+    optimizer: torch.optim.Optimizer
+    data: Iterable[Any]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        own = {id(p) for p in self.model.parameters()}
+        if not self.parameters or not own & {id(p) for p in self.parameters}:
+            msg = "the optimizer moves no parameter of the model: make it from model.parameters()"
+            raise InputError(msg)
+        self.sizes = [samples(batch) for batch in self.batches]
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        self.names = [names.get(id(p), "a parameter outside of the model") for p in self.parameters]
+
+    @property
+    def n(self) -> int:
+        """How many numbers the optimizer moves."""
+        return sum(p.numel() for p in self.parameters)
+
+    def value(self, k: int) -> Tensor:
+        """The loss of batch k, with a graph; the same dropout mask each time. InputError for what is no finite number."""
+        torch.manual_seed(self.seed + k)
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
+            loss = self.loss(self.model, self.batches[k])
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            msg = f"loss(model, batch) returned {what}: it must be one number, the mean over the batch, as a tensor"
+            raise InputError(msg)
+        if not loss.requires_grad:
+            msg = "the loss does not depend on the model's parameters (it was detached, or uses another model than it is given)"
+            raise InputError(msg)
+        if not torch.isfinite(loss.detach()).all():
+            msg = f"the loss of batch {k + 1} is {loss.item()}: start from weights and data whose loss is finite"
+            raise InputError(msg)
+        return loss.reshape(())
+
+    def gradient(self, k: int) -> tuple[float, list[Tensor | None]]:
+        """The loss of batch k and its gradient, None for parameters that it does not reach."""
+        loss = self.value(k)
+        with sdpa_kernel(SDPBackend.MATH):
+            return float(loss.detach()), list(torch.autograd.grad(loss, self.parameters, allow_unused=True))
+
+    def flat(self, tensors: Iterable[Tensor | None]) -> Tensor:
+        """One vector of all parameters' numbers, in float32 or better; zeros for None."""
+        pairs = zip(tensors, self.parameters, strict=True)
+        return torch.cat([(torch.zeros_like(p) if g is None else g).detach().reshape(-1).to(_real(p)) for g, p in pairs])
+
+    def split(self, vector: Tensor) -> list[Tensor]:
+        """The vector as tensors like the parameters."""
+        parts = vector.split([p.numel() for p in self.parameters])
+        return [part.view_as(p).to(p.dtype) for part, p in zip(parts, self.parameters, strict=True)]
+
+
+def _real(p: Tensor) -> torch.dtype:
+    return torch.promote_types(p.dtype, torch.float32)
+
+
+@contextlib.contextmanager
+def copied(problem: object, batches: int, seed: int = 0) -> Iterator[Problem]:
+    """A copy of (model, loss, data, optimizer) with the first batches of its data; random states are put back at the end.
+
+    Raises InputError for what is no such problem.
+    """
+    model, loss, data, optimizer = parts(problem)
+    generators = [g for g in (getattr(data, "generator", None), getattr(getattr(data, "sampler", None), "generator", None)) if g]
+    with _random_states(generators):  # the owner's code may draw from any of them
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            model, optimizer = copy.deepcopy((model, optimizer))
+        except Exception as error:
+            msg = f"the model or the optimizer cannot be copied: {type(error).__name__}: {error}"
+            raise InputError(msg) from error
+        found = list(itertools.islice(iter(data), batches))
+        if not found:
+            msg = "the data hold no batch: give a DataLoader or a list of batches"
+            raise InputError(msg)
+        yield Problem(model, loss, found, optimizer, data, seed)
+
+
+@contextlib.contextmanager
+def _random_states(generators: list[Any]) -> Iterator[None]:
+    python, numpy, own = random.getstate(), np.random.get_state(), [g.get_state() for g in generators]  # noqa: NPY002
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        for generator, state in zip(generators, own, strict=True):
+            generator.set_state(state)
+
+
+def parts(problem: object) -> tuple[torch.nn.Module, Loss, Iterable[Any], torch.optim.Optimizer]:
+    """The four parts of a problem. InputError for anything else than (model, loss, data, optimizer)."""
+    wanted = "(model, loss, data, optimizer)"
+    if not isinstance(problem, tuple) or len(problem) != 4:
+        msg = f"a problem is the tuple {wanted}, not {type(problem).__name__}" + (
+            f" of {len(problem)}" if isinstance(problem, tuple) else ""
+        )
+        raise InputError(msg)
+    model, loss, data, optimizer = problem
+    if not isinstance(model, torch.nn.Module):
+        msg = f"the first of {wanted} is {type(model).__name__}: it must be a torch.nn.Module"
+        raise InputError(msg)
+    if not callable(loss):
+        msg = f"the second of {wanted} is {type(loss).__name__}: it must be a function loss(model, batch)"
+        raise InputError(msg)
+    if not isinstance(data, Iterable) or isinstance(data, str | Tensor | Mapping):
+        msg = f"the third of {wanted} is {type(data).__name__}: it must be a DataLoader or a list of batches"
+        raise InputError(msg)
+    if isinstance(data, Iterator):
+        msg = "the third of (model, loss, data, optimizer) can be read only once: give a DataLoader or a list of batches"
+        raise InputError(msg)
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        msg = f"the fourth of {wanted} is {type(optimizer).__name__}: it must be an optimizer of torch.optim or thalweg.optim.torch"
+        raise InputError(msg)
+    return model, loss, data, optimizer
+
+
+def samples(batch: object) -> int:
+    """How many samples a batch holds: the length of the first tensor in it, 1 if there is none."""
+    if isinstance(batch, Tensor | np.ndarray):
+        return int(batch.shape[0]) if batch.ndim else 1
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    for each in batch if isinstance(batch, list | tuple) else vars(batch).values() if hasattr(batch, "__dict__") else ():
+        if isinstance(each, Tensor | np.ndarray | list | tuple | Mapping):
+            return samples(each)
+    return 1

@@ -1,0 +1,347 @@
+"""What is measured of a training problem: known answers, exact eigenvalues, and an owner whose things stay as they are."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+import pickle
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from thalweg import optim
+from thalweg.errors import InputError
+from thalweg.optim import torch as ours
+from thalweg.optim.diagnosis import copied, diagnose, largest, lr_range_test, noise_scale, trace
+
+Problem = tuple[nn.Module, Callable[..., Tensor], Any, torch.optim.Optimizer]
+
+
+class Valley(nn.Module):
+    """The loss is p . A p / 2 on every batch."""
+
+    def __init__(self, curvatures: list[float]) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.ones(len(curvatures), dtype=torch.float64))
+        self.register_buffer("a", torch.tensor(curvatures, dtype=torch.float64))
+
+
+def valley(curvatures: list[float], make: Callable[..., torch.optim.Optimizer] = torch.optim.SGD, **options: Any) -> Problem:
+    model = Valley(curvatures)
+
+    def loss(model: Any, batch: Tensor) -> Tensor:
+        return (model.a * model.p**2).sum() / 2 + 0 * batch.sum()
+
+    return model, loss, [torch.zeros(4)] * 4, make(model.parameters(), **options)
+
+
+def network(seed: int = 0, lr: float = 0.1) -> Problem:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    x = torch.randn(64, 5, dtype=torch.float64)
+    data = DataLoader(TensorDataset(x, torch.randint(0, 3, (64,))), 16, shuffle=True)
+    return model, cross_entropy, data, torch.optim.SGD(model.parameters(), lr=lr)
+
+
+def cross_entropy(model: nn.Module, batch: Any) -> Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+def regression(seed: int, batch: int, batches: int, d: int = 20) -> Problem:
+    """y = w.x + noise of 1, from a point at distance 1: tr S / |G|^2 = d (1 + 1) + 1."""
+    rng = torch.Generator().manual_seed(seed)
+    normal = lambda *shape: torch.randn(*shape, generator=rng, dtype=torch.float64)  # noqa: E731
+    model, w, off = nn.Linear(d, 1, bias=False).double(), normal(d), normal(d)
+    with torch.no_grad():
+        model.weight.copy_((w + off / off.norm())[None])
+    x = normal(batches, batch, d)
+    data = list(zip(x, x @ w + normal(batches, batch), strict=True))
+    loss = lambda model, batch: ((model(batch[0]).squeeze(1) - batch[1]) ** 2).mean() / 2  # noqa: E731
+    return model, loss, data, torch.optim.SGD(model.parameters(), lr=0.01)
+
+
+def digest(*things: Any) -> str:
+    """Of parameters, buffers, flags, gradients, the optimizer's state and all random states."""
+    model, _, data, optimizer = things
+    held = io.BytesIO()
+    torch.save((model.state_dict(), optimizer.state_dict(), [p.grad for p in model.parameters()]), held)
+    flags = [p.requires_grad for p in model.parameters()], [m.training for m in model.modules()]
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state().tolist()  # noqa: NPY002
+    generator = getattr(data, "generator", None)
+    own = generator.get_state().tolist() if generator is not None else None
+    return hashlib.sha256(held.getvalue() + pickle.dumps((flags, states, own))).hexdigest()
+
+
+@given(st.integers(2, 30), st.integers(0, 1000), st.sampled_from([0, 40_000_000]))
+def test_lanczos_finds_the_largest_eigenvalue(n: int, seed: int, room: int) -> None:
+    """With all vectors kept, and with two."""
+    rng = torch.Generator().manual_seed(seed)
+    basis, _ = torch.linalg.qr(torch.randn(n, n, generator=rng, dtype=torch.float64))
+    values = torch.linspace(-1, 3, n, dtype=torch.float64)
+    matrix = basis @ torch.diag(values) @ basis.T
+    from thalweg.optim.diagnosis import curvature
+
+    whole, curvature.ROOM = curvature.ROOM, room
+    try:
+        found = largest(lambda v: matrix @ v, torch.randn(n, generator=rng, dtype=torch.float64))
+    finally:
+        curvature.ROOM = whole
+    assert found.value == pytest.approx(3, rel=0.01)
+    assert abs(found.value - 3) <= found.error + 1e-9
+
+
+def test_random_signs_find_the_trace_within_their_error() -> None:
+    matrix = torch.randn(50, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    matrix = matrix + matrix.T
+    value, error = trace(lambda v: matrix @ v, torch.zeros(50, dtype=torch.float64), probes=200)
+    assert abs(value - float(matrix.trace())) < 4 * error
+    assert trace(lambda v: 2 * v, torch.zeros(7))[0] == pytest.approx(14)  # of a diagonal one without error
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_sharpness_of_a_network_is_that_of_its_whole_hessian(seed: int) -> None:
+    model, loss, data, optimizer = network(seed)
+    batches = list(data)
+    found = diagnose((model, loss, batches, optimizer), sweep=False)
+    flat = nn.utils.parameters_to_vector(model.parameters()).detach()
+
+    def whole(vector: Tensor) -> Tensor:
+        parts = vector.split([p.numel() for p in model.parameters()])
+        values = {name: part.view_as(p) for (name, p), part in zip(model.named_parameters(), parts, strict=True)}
+        losses = [F.cross_entropy(torch.func.functional_call(model, values, (x,)), y) for x, y in batches]
+        return torch.stack(losses).mean()
+
+    matrix = torch.autograd.functional.hessian(whole, flat)
+    exact = float(torch.linalg.eigvalsh(matrix)[-1])
+    assert found["sharpness"] == pytest.approx(exact, rel=0.01)
+    assert found["largest stable rate"] == pytest.approx(2 / exact, rel=0.01)
+    assert found["rate / largest stable"] == pytest.approx(0.1 * exact / 2, rel=0.01)
+    row = next(row for row in found.rows if row.name == "trace of the Hessian")
+    assert row.error is not None
+    assert abs(row.value - float(matrix.trace())) < 5 * row.error
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "limit"),
+    [
+        (torch.optim.SGD, {"lr": 0.1}, 2.0),
+        (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9}, 3.8),
+        (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}, 3.8 / 2.8),
+        (ours.SGD, {"lr": 0.1, "momentum": 0.5}, 3.0),
+        (lambda params, lr: ours.Optimizer(params, optim.Heun(lr=lr)), {"lr": 0.1}, 2.0),
+    ],
+)
+def test_the_largest_rate_of_a_valley_is_the_closed_form(make: Any, options: dict[str, Any], limit: float) -> None:
+    found = diagnose(valley([0.5, 8.0, 2.0], make, **options), sweep=False)
+    assert found["sharpness"] == pytest.approx(8, rel=0.01)
+    assert found["largest stable rate"] == pytest.approx(limit / 8, rel=0.01)
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adam, ours.Adam])
+def test_adams_curvature_is_seen_through_what_it_divides_by(make: Any) -> None:
+    """With v = g^2 on each axis, P = |g| and the sharpness is the largest a / |a p|: here 1 on every axis."""
+    found = diagnose(valley([0.5, 8.0, 2.0], make, lr=0.01), sweep=False)
+    c1 = 1 - 0.9**4  # four batches: what Adam's first steps are longer by
+    assert found["preconditioned sharpness"] == pytest.approx(1 / c1, rel=0.02)
+    assert found["largest stable rate"] == pytest.approx(38 * c1, rel=0.02)
+    assert found["share bounded by eps"] == 0
+    bounded = diagnose(valley([0.5, 8.0, 2.0], make, lr=0.01, eps=100.0), sweep=False)
+    assert bounded["share bounded by eps"] == 1
+
+
+def test_groups_with_rates_of_their_own_share_one_edge() -> None:
+    """All rates may grow by the same factor: x = max lr a."""
+    model = nn.ParameterList([nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))])
+    loss = lambda model, batch: model[0].square().sum() + 5 * model[1].square().sum() + 0 * batch.sum()  # noqa: E731
+    groups = [{"params": [model[0]], "lr": 0.3}, {"params": [model[1]], "lr": 0.01}]
+    found = diagnose((model, loss, [torch.zeros(2)] * 3, torch.optim.SGD(groups)), sweep=False)
+    assert found["rate / largest stable"] == pytest.approx(0.3 * 2 / 2, rel=0.01)
+    assert found["sharpness"] == pytest.approx(10, rel=0.01)
+
+
+def test_rules_of_signs_have_no_edge() -> None:
+    found = diagnose(valley([1.0, 2.0], ours.Lion, lr=0.01), sweep=False)
+    assert found["largest stable rate"] == 0
+
+
+def test_what_has_no_second_derivative_is_differenced() -> None:
+    class Half(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, p: Tensor) -> Tensor:
+            ctx.save_for_backward(p)
+            return p**2 / 2
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, g: Tensor) -> Tensor:
+            return g * ctx.saved_tensors[0]
+
+    model = Valley([3.0, 1.0])
+    loss = lambda model, batch: (model.a * Half.apply(model.p)).sum() + 0 * batch.sum()  # noqa: E731
+    found = diagnose((model, loss, [torch.zeros(2)] * 3, torch.optim.SGD(model.parameters(), lr=0.1)), sweep=False)
+    assert found["sharpness"] == pytest.approx(3, rel=0.01)
+    assert "difference of gradients" in next(row.note for row in found.rows if row.name == "sharpness")
+
+
+def test_the_noise_scale_of_a_regression_is_the_known_answer() -> None:
+    """20 seeds: their mean within 10%, and 95% intervals that cover it."""
+    values, covered = [], 0
+    for seed in range(20):
+        with copied(regression(seed, 16, 32), 32) as one:
+            gradients = torch.stack([one.flat(one.gradient(k)[1]) for k in range(32)]).numpy()
+        mean = gradients.mean(0)
+        found = noise_scale((gradients**2).sum(1), gradients @ mean, float(mean @ mean), 16)
+        values.append(found.value)
+        covered += found.low <= 41 <= found.high
+    assert np.mean(values) == pytest.approx(41, rel=0.1)
+    assert covered >= 17
+
+
+def test_noise_without_replacement_needs_no_correction() -> None:
+    """All of a finite data set in disjoint batches: the variance of its samples, in the mean over many orders."""
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(48, 5)) + 1.0
+    exact = samples.var(0, ddof=1).sum()
+    found = []
+    for _ in range(400):
+        g = rng.permutation(samples)[:40].reshape(10, 4, 5).mean(1)
+        mean = g.mean(0)
+        found.append(noise_scale((g**2).sum(1), g @ mean, float(mean @ mean), 4).variance)
+    assert np.mean(found) == pytest.approx(exact, rel=0.03)
+
+
+def test_a_gradient_lost_in_noise_has_no_number() -> None:
+    rng = np.random.default_rng(1)
+    g = rng.normal(size=(8, 100))
+    mean = g.mean(0)
+    found = noise_scale((g**2).sum(1), g @ mean, float(mean @ mean), 4)
+    assert found.value == np.inf
+    assert 0 < found.low < np.inf
+
+
+class Busy(nn.Module):
+    """Batch norm, dropout, a frozen parameter, one without use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.ReLU(), nn.Linear(8, 3))
+        self.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+        self.idle = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) + self.frozen
+
+
+def busy(make: Any) -> Problem:
+    torch.manual_seed(0)
+    model = Busy()
+    x, y = torch.randn(64, 5), torch.randint(0, 3, (64,))
+    data = DataLoader(TensorDataset(x, y), 8, shuffle=True, generator=torch.Generator().manual_seed(3))
+    optimizer = make(model.parameters(), lr=0.01)
+    for batch in list(data)[:2]:
+        optimizer.zero_grad()
+        cross_entropy(model, batch).backward()
+        optimizer.step()
+    return model, cross_entropy, data, optimizer
+
+
+@pytest.mark.parametrize(
+    "make", [torch.optim.Adam, ours.Adam, ours.NAdam], ids=lambda make: f"{make.__module__}.{make.__name__}"
+)
+def test_nothing_of_the_owners_moves(make: Any) -> None:
+    problem = busy(make)
+    before = digest(*problem)
+    found = diagnose(problem)
+    assert digest(*problem) == before
+    assert found.suggestion is not None
+    assert found["dead tensors"] == 1
+    assert "idle" in next(row.note for row in found.rows if row.name == "dead tensors")
+    lr_range_test(problem, steps=20)
+    assert digest(*problem) == before
+
+
+def test_nothing_moves_either_where_the_loss_raises() -> None:
+    model, _, data, optimizer = busy(torch.optim.Adam)
+    calls = iter(range(1000))
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        random.random()
+        np.random.random()  # noqa: NPY002
+        torch.rand(1)
+        if next(calls) == 21:
+            msg = "the owner's own fault"
+            raise ValueError(msg)
+        return cross_entropy(model, batch)
+
+    before = digest(model, loss, data, optimizer)
+    with pytest.raises(ValueError, match="own fault"):
+        diagnose((model, loss, data, optimizer))
+    assert digest(model, loss, data, optimizer) == before
+
+
+def test_the_same_seed_gives_the_same_answer() -> None:
+    one, other = (diagnose(busy(torch.optim.Adam)) for _ in range(2))
+    assert [(row.name, row.value) for row in one.rows] == [(row.name, row.value) for row in other.rows]
+    assert one.suggestion == other.suggestion
+
+
+def test_the_sweep_turns_at_the_edge_of_a_valley() -> None:
+    """Gradient descent diverges above 2 / 8; the sweep needs some steps to show it."""
+    found = lr_range_test(valley([8.0, 0.5], lr=1.0), 1e-4, 10.0, 100, 0.9)
+    assert found.turned
+    assert 0.25 <= found.edge < 4.0
+    assert found.valley < found.edge
+    assert found.suggestion == pytest.approx(found.edge / 4)
+    assert 1e-3 < found.steepest < 0.25
+
+
+def test_attention_is_differentiated_twice() -> None:
+    torch.manual_seed(0)
+    model = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.1, batch_first=True)
+    data = [torch.randn(4, 6, 8) for _ in range(4)]
+    loss = lambda model, x: model(x).square().mean() + model.linear1.weight.square().sum()  # noqa: E731
+    found = diagnose((model, loss, data, ours.AdamW(model.parameters(), lr=1e-3)), sweep=False)
+    assert "double backward" in next(row.note for row in found.rows if row.name == "sharpness")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m, f, d, o: (m, f, d), "a problem is the tuple .* not tuple of 3"),
+        (lambda m, f, d, o: {"model": m}, "not dict"),
+        (lambda m, f, d, o: (f, f, d, o), "must be a torch.nn.Module"),
+        (lambda m, f, d, o: (m, 3, d, o), "must be a function loss"),
+        (lambda m, f, d, o: (m, f, 3, o), "must be a DataLoader"),
+        (lambda m, f, d, o: (m, f, iter(d), o), "read only once"),
+        (lambda m, f, d, o: (m, f, d, m), "must be an optimizer"),
+        (lambda m, f, d, o: (m, f, [], o), "hold no batch"),
+        (lambda m, f, d, o: (m, f, list(d)[:2], o), "hold 2 batches"),
+        (lambda m, f, d, o: (copy.deepcopy(m), f, d, o), "moves no parameter of the model"),
+        (lambda m, f, d, o: (m, lambda m, b: f(m, b) * float("nan"), d, o), "the loss of batch 1 is nan"),
+        (lambda m, f, d, o: (m, lambda m, b: f(m, b).detach(), d, o), "does not depend on the model's parameters"),
+        (lambda m, f, d, o: (m, lambda _, b: m(b[0]), d, o), "must be one number"),
+        (lambda m, f, d, o: (m, lambda m, b: f(m, b).item(), d, o), "returned float"),
+        (lambda m, f, d, o: (m, f, d, torch.optim.LBFGS(m.parameters())), "rule of LBFGS is not known"),
+    ],
+)
+def test_bad_problems_are_told_in_one_line(change: Callable[..., Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as found:
+        diagnose(change(*network()))
+    assert "\n" not in str(found.value)
+
+
+def test_wrong_numbers_are_told() -> None:
+    with pytest.raises(InputError, match="at least 3"):
+        diagnose(network(), batches=2)
+    with pytest.raises(InputError, match="take 0 < lo < hi"):
+        lr_range_test(network(), lo=1.0, hi=0.1)
