@@ -263,9 +263,24 @@ def test_an_infinite_energy_at_the_start_is_refused():
     ],
 )
 def test_a_faulty_rule_of_a_user_is_named(step, sentence):
-    Faulty = type("Faulty", (optim.Rule,), {"step": step, "__repr__": lambda self: "Faulty()"})
+    Faulty = type("Faulty", (), {"step": step, "init": lambda self, p: None, "__repr__": lambda self: "Faulty()"})
     with pytest.raises(RuleError, match=rf"Faulty\(\)\.?.*{sentence}"):
         descend(energies.Banana(), [1, 2], Faulty(), steps=1)
+
+
+def test_a_rule_is_traced_before_any_work():
+    """What no program can be made from is told with its line, and the energy is never asked."""
+
+    class Branching(optim.Rule):
+        def step(self, p, g, s, t):
+            return (p if g > 0 else -p), s
+
+    class Untouched:
+        def gradient(self, x):
+            raise AssertionError
+
+    with pytest.raises(RuleError, match=r"test_run.py:\d+: a step may not branch on a value"):
+        descend(Untouched(), [1, 2], Branching(), steps=1)
 
 
 # ---- shown to people

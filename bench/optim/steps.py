@@ -3,7 +3,7 @@
 Question: milliseconds of a step, CPU time and wall, for torch.optim's single, foreach and fused forms and ours, over one tensor of
 20 M elements, the 161 tensors of ResNet-50 (25.6 M), and 5,000 small tensors of 64 to 256. The floor is a compiled kernel with the
 same reads and writes and one addition per array. All checks of our step are on (addresses of parameters, layout of gradients,
-None). Peers: torch, pytorch_optimizer for Lion (pip install pytorch_optimizer; skipped where it is missing).
+None). Peers: torch, and pytorch_optimizer for Lion, AdaBelief and Adadelta (pip install pytorch_optimizer; skipped where missing).
 All candidates of a cell are interleaved in one process, step by step; medians and quartiles over the rounds, then the ratio of
 each to the floor of the same round.
 Command: python bench/optim/steps.py [--quick] [--threads N] [--out FILE.csv]        (about 15 minutes; --quick 1 minute)
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import inspect
 import platform
 import statistics
 import sys
@@ -42,6 +43,7 @@ RULES: dict[str, tuple[str, dict[str, float]]] = {  # our name -> torch's name a
     "Lion": ("Lion", {}),
     "a user's rule": ("", {}),
 }
+OTHERS = {"Lion": "Lion", "AdaBelief": "AdaBelief", "Adadelta": "AdaDelta"}  # our name -> pytorch_optimizer's
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")  # what torch has fused for the CPU
 
 
@@ -99,13 +101,17 @@ def peers(name: str) -> dict[str, Callable[[list[torch.Tensor]], torch.optim.Opt
         found["foreach"] = lambda params: built_in(params, foreach=True, **options)
         if theirs in FUSED:
             found["fused"] = lambda params: built_in(params, fused=True, **options)
-    else:
+    if name in OTHERS:
         try:
             import pytorch_optimizer
-
-            found["pytorch_optimizer"] = getattr(pytorch_optimizer, theirs)
         except ImportError:
-            print(f"{theirs}: no peer (pip install pytorch_optimizer)", file=sys.stderr)
+            print(f"{name}: a peer is missing (pip install pytorch_optimizer)", file=sys.stderr)
+        else:
+            other = getattr(pytorch_optimizer, OTHERS[name])
+            found["pytorch_optimizer"] = other
+            if "foreach" in inspect.signature(other).parameters:
+                found["pytorch_optimizer"] = lambda params: other(params, foreach=False)
+                found["pytorch_optimizer foreach"] = lambda params: other(params, foreach=True)
     found["thalweg"] = lambda params: getattr(ours, theirs)(params, **options)
     return found
 

@@ -111,6 +111,8 @@ def descend(
     """
     total = _steps(steps)
     _check_rule(rule)
+    if callable(programs := getattr(rule, "programs", None)):
+        programs()  # a fault in the step of a rule is told with its line, before any work
     p = as_points(x)  # (n, d)
     evaluate = value_and_gradient(energy, at=x)
     title = f"{rule!r} on {name_of(energy)}"
@@ -159,6 +161,9 @@ def _steps(steps: int) -> int:
 def _check_rule(rule: object) -> None:
     if isinstance(rule, type):
         msg = f"{rule.__name__} is a class; give a rule made from it, as in {rule.__name__}(lr=0.1)"
+        raise RuleError(msg)
+    if isinstance(rule, str):
+        msg = f"{rule!r} is not a rule but the name of one; give the rule, as in optim.SGD(lr=0.1) or optim.get({rule!r})(lr=0.1)"
         raise RuleError(msg)
     if not (callable(getattr(rule, "init", None)) and callable(getattr(rule, "step", None))):
         msg = f"{rule!r} is not a rule; give one of thalweg.optim, as in optim.SGD(lr=0.1)"

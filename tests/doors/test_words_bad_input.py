@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import json
 import lzma
 import random
 import re
@@ -91,6 +92,35 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, name: str) -> No
     said = error(run("fit", tmp_path / "corpus.txt", "--out", tmp_path / "vec"))
     assert re.search(message, said), said
     assert "corpus.txt" in said or "words" in said
+    assert not (tmp_path / "vec").exists()
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_one_damaged_file_of_a_folder_is_named_with_what_to_do_and_can_be_passed_over(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    """One download that broke off used to end a fit of a whole folder, with no way on."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(TEXT)
+    (folder / "b.txt.gz").write_bytes(pack(PACKED * 30)[:-40])
+    (folder / "c.txt").write_bytes(TEXT)
+    given = ("--out", tmp_path / "vec", "--dim", 2, "--epochs", 0)
+    said = error(run("fit", folder, *given))
+    assert "b.txt.gz is damaged" in said
+    assert said.endswith("fetch it again, or read of it what can be read with --skip-damaged (skip_damaged=True)")
+    result = run("fit", folder, *given, "--skip-damaged", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert re.search(r"left out .*b\.txt\.gz: damaged after .* of text, which were read", result.stderr)
+    assert json.loads(result.stdout)["result"]["tokens_read"] > 2 * len(TEXT.split())
+    assert run("check", folder, "--skip-damaged").exit_code == 0
+
+
+def test_a_damaged_file_of_which_nothing_can_be_read_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(TEXT)[:12])
+    said = error(run("fit", tmp_path / "a.txt.gz", "--out", tmp_path / "vec", "--skip-damaged"))
+    assert "nothing to read" in said
+    assert "is damaged" in said
     assert not (tmp_path / "vec").exists()
 
 

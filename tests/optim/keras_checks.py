@@ -138,6 +138,12 @@ def test_its_configuration_makes_it_again() -> None:
     assert keras.optimizers.deserialize(keras.optimizers.serialize(made)).rule == made.rule
 
 
+def test_a_chain_is_saved_with_its_transforms_and_its_schedule() -> None:
+    rule = optim.chain(optim.clip_value(0.5), optim.schedule(optim.schedules.cosine(100)), optim.Adam(b1=0.5))
+    made = Optimizer(rule, learning_rate=0.3)
+    assert keras.optimizers.deserialize(keras.optimizers.serialize(made)).rule == rule
+
+
 def test_variables_in_16_bits_have_slots_in_32() -> None:
     made = keras.Variable(np.ones(3), dtype="bfloat16", name="v")
     optimizer = Optimizer(optim.Adam(), learning_rate=0.5)

@@ -167,6 +167,12 @@ def test_a_race_has_a_row_for_each_rule_and_problem_the_best_first():
     assert (found["seeds"], found["budget"], found["seed"], found["out"]) == (2, 40, 0, None)
 
 
+def test_a_race_says_that_it_has_no_part_for_a_given_rate():
+    """It tunes lr: whoever gives one shall know, in one line beside the result."""
+    result = run("race", "sgd --lr 0.01", "--on", "beale", "--seeds", "1", "--budget", "5")
+    assert "sgd --lr 0.01: a race tries 16 rates for each rule; the lr given here has no part in it" in result.stderr
+
+
 def test_infinities_are_null_in_json():
     [row] = answer("race", "sgd", "--on", "rosenbrock", "--seeds", "1", "--budget", "5")["rows"]
     assert row["arrived"] is None
@@ -227,7 +233,11 @@ FILES = {
         (["show", "adam", "--like", "jax"], 2, "it is torch, optax or keras"),
         (["show", "adam", "0.1"], 2, "'0.1' is not expected here"),
         (["race", "adam --lr 'x"], 2, "is no rule: No closing quotation"),
-        (["race", "adam", "adam"], 1, "two rules are called Adam"),
+        (["race", "adam", "adam --lr 0.1"], 2, "two rules are called Adam"),
+        (["race", "sgd", "--on", "beale", "--on", "beale"], 2, "two problems are called beale"),
+        (["show", "mine.py"], 2, "name what is meant in it, as mine.py:Mine (it has Mine, "),
+        (["race", "sgd", "--on", "mine.py"], 2, "mine.py is a file: name what is meant in it"),
+        (["show", "gone.py"], 1, "there is no file 'gone.py'"),
         (["race", "--on", "bale"], 2, "there is no problem 'bale'. Did you mean beale?"),
         (["race", "--budget", "0"], 2, "it must be at least 1"),
         (["race", "--out", "race.pdf"], 2, "does not end with .html"),

@@ -130,7 +130,11 @@ def test_maximize_climbs_and_a_scaled_gradient_is_divided_first():
     ("step", "sentence"),
     [
         (lambda self, p, g, s, t: (p if g > 0 else -p, s), r"where\(condition, a, b\), or make it a flag or choice"),
-        (lambda self, p, g, s, t: (p - np.sqrt(g), s), "thalweg.optim.ops"),
+        (lambda self, p, g, s, t: (p - np.sqrt(g), s), "NumPy's sqrt knows no symbols; write thalweg.optim.ops.sqrt"),
+        (lambda self, p, g, s, t: (p - np.sinh(g), s), "take functions from thalweg.optim.ops"),
+        (lambda self, p, g, s, t: (p - g[0], s), "a value is one element"),
+        (lambda self, p, g, s, t: (p, s(b=g)), "it has none.*there is no slot b"),
+        (lambda self, p, g, s, t: (p * s.m, s), "s.m: the rule has no such slot"),
         (lambda self, p, g, s, t: (p - float(g), s), "thalweg.optim.ops"),
         (lambda self, p, g, s, t: (p - g.sum(), s), "sum is not part of the language"),
         (lambda self, p, g, s, t: (p - sum(g), s), "a value is one element"),
@@ -145,6 +149,14 @@ def test_what_is_not_in_the_language_is_refused_with_file_and_line(step, sentenc
     assert f"test_program.py:{step.__code__.co_firstlineno}: " in str(caught.value)
 
 
+def test_a_function_of_torch_is_refused_with_the_one_to_write():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(RuleError, match=r"torch's sqrt knows no symbols; write thalweg.optim.ops.sqrt"):
+        rule_with(lambda self, p, g, s, t: (p - torch.sqrt(g), s)).program()
+    with pytest.raises(RuleError, match=r"torch's where knows no symbols; write thalweg.optim.ops.where"):
+        rule_with(lambda self, p, g, s, t: (p - torch.where(g > 0, g, p), s)).program()
+
+
 def test_a_step_that_forgets_its_state_or_its_decay_is_refused():
     with pytest.raises(RuleError, match=r"Own.step must return the pair \(p, s\)"):
         rule_with(lambda self, p, g, s, t: p - g).program()
@@ -154,6 +166,20 @@ def test_a_step_that_forgets_its_state_or_its_decay_is_refused():
         rule_with(lambda self, p, g, s, t: (p, s(m=g, b=g)), slots=Slots(m=0)).program()
     with pytest.raises(RuleError, match=r"s.mu is one number for a tensor, but the step gives it one for each element"):
         rule_with(lambda self, p, g, s, t: (p * s.mu, s(mu=g)), scalars=Slots(mu=0)).program()
+
+
+def test_a_rule_that_is_no_dataclass_is_refused_when_it_is_made():
+    """Without @dataclass its numbers would be no arguments, and hold what `rate` returns instead of a number."""
+
+    class Mine(Rule):
+        lr: float = rate(0.1)
+
+        def step(self, p, g, s, t):
+            return p - self.lr * g, s
+
+    for make in (Mine, lambda: Mine(lr=0.2)):
+        with pytest.raises(RuleError, match=r"Mine declares numbers, but is no dataclass: write @dataclass\(frozen=True\)"):
+            make()
 
 
 def test_a_slot_may_start_from_a_hyper_parameter():

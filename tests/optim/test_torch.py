@@ -192,7 +192,11 @@ def test_a_schedule_makes_no_group_s_rule_anew_and_its_numbers_are_checked(monke
         scheduler.step()
         opt.step()
     assert not made
-    for key, value, sentence in (("lr", -1.0, "lr=-1.0"), ("betas", (0.9, 1.5), "b2=1.5"), ("eps", float("nan"), "eps=nan")):
+    for key, value, sentence in (
+        ("lr", -1.0, "lr=-1.0"),
+        ("betas", (0.9, 1.5), r"betas\[1\]=1.5"),
+        ("eps", float("nan"), "eps=nan"),
+    ):
         kept = opt.param_groups[1][key]
         opt.param_groups[1][key] = value
         with pytest.raises(RuleError, match=sentence):
@@ -486,9 +490,14 @@ def test_two_threads_can_step_two_optimizers():
     ("make", "sentence"),
     [
         (lambda ps: fused.Adam(ps, lr=-1), "Adam: lr=-1 is not allowed"),
-        (lambda ps: fused.Adam(ps, betas=(0.9, 1.0)), "Adam: b2=1.0 is not allowed; a decay"),
+        (lambda ps: fused.Adam(ps, betas=(0.9, 1.0)), r"Adam: betas\[1\]=1.0 is not allowed; a decay"),
+        (lambda ps: fused.Adam(ps, betas=(0.9,)), r"betas=\(0.9,\) is not a pair of numbers"),
+        (lambda ps: fused.Adam(ps, betas=0.9), "betas=0.9 is not a pair of numbers"),
+        (lambda ps: fused.Adam(ps, weight_decay=-1), "Adam: weight_decay=-1 is not allowed"),
+        (lambda ps: fused.Adam(ps, beta=(0.9, 0.99)), "Adam has no option 'beta'. Did you mean betas"),
+        (lambda ps: fused.Optimizer(ps, optim.SGD(), mastr=True), "Optimizer has no option 'mastr'. Did you mean master"),
         (lambda ps: fused.SGD(ps, nesterov=True), "nesterov=True with momentum=0"),
-        (lambda ps: fused.SGD(ps, momentun=0.9), "there is no option 'momentun'"),
+        (lambda ps: fused.SGD(ps, momentun=0.9), "SGD has no option 'momentun'. Did you mean momentum"),
         (lambda ps: fused.SGD(ps, backend="cuda"), "backend='cuda' is not known"),
         (lambda ps: fused.SGD(ps, rounding="up"), "rounding='up' is not known"),
         (lambda ps: fused.Optimizer(ps, optim.SGD), "is not a rule; give one made from a class"),

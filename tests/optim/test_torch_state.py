@@ -102,7 +102,7 @@ def test_an_optimizer_is_copied_whole(duplicate):
     mine, its = ([p for group in o.param_groups for p in group["params"]] for o in (opt, twin))
     for a, b in zip(go_on(opt, mine, 3, seed=4), go_on(twin, its, 3, seed=4), strict=True):
         assert torch.equal(a, b)
-    assert (twin.backend, twin.seed) == ("foreach", 3)
+    assert (twin.how.backend, twin.how.seed) == ("foreach", 3)
     assert all(p is not q for p, q in zip(mine, its, strict=True))
 
 
@@ -139,3 +139,117 @@ def test_a_slot_of_another_shape_is_refused():
     opt.load_state_dict(state)
     with pytest.raises(RuleError, match=r"state 'exp_avg' has shape \(9,\), its parameter \(5,\)"):
         go_on(opt, params, 1, seed=0)
+
+
+HALVES = [(backend, dtype) for backend in ("auto", "foreach", "single") for dtype in (torch.bfloat16, torch.float16)]
+
+
+def halves(dtype, options, make=lambda params, **options: fused.Optimizer(params, optim.Adam(lr=1e-4), **options)):
+    generator = torch.Generator().manual_seed(0)
+    params = [torch.randn(n, generator=generator).to(dtype).requires_grad_() for n in ((7, 3), (5,))]
+    return params, make(params, **options)
+
+
+@pytest.mark.parametrize(("backend", "dtype"), HALVES)
+def test_a_master_takes_the_path_of_float32_and_the_parameter_is_its_rounding(backend, dtype):
+    """Adam's step of 1e-4 is below the spacing of bfloat16 around 1: without a master nothing would move at all."""
+    params, opt = halves(dtype, {"backend": backend, "master": True})
+    twins = [p.detach().float().requires_grad_() for p in params]
+    other = torch.optim.Adam(twins, lr=1e-4)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        for p, twin in zip(params, twins, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator).to(dtype)
+            twin.grad = p.grad.float()
+        opt.step()
+        other.step()
+    for p, twin in zip(params, twins, strict=True):
+        assert opt.state[p]["master"].dtype == torch.float32
+        torch.testing.assert_close(opt.state[p]["master"], twin, rtol=1e-6, atol=1e-6)
+        assert torch.equal(p, opt.state[p]["master"].to(dtype))
+
+
+@pytest.mark.parametrize(("backend", "dtype"), HALVES)
+def test_a_saved_master_goes_on_bit_for_bit(backend, dtype):
+    """A checkpoint of model and optimizer holds it all: the twin that is loaded makes the same steps."""
+    params, opt = halves(dtype, {"backend": backend, "master": True})
+    go_on(opt, params, 9, seed=1)
+    others, twin = halves(dtype, {"backend": backend, "master": True})
+    twin.load_state_dict(through_a_file(opt.state_dict()))
+    with torch.no_grad():
+        for p, other in zip(params, others, strict=True):
+            other.copy_(p)
+    assert all(map(torch.equal, go_on(opt, params, 9, seed=2), go_on(twin, others, 9, seed=2)))
+    assert all(torch.equal(opt.state[p]["master"], twin.state[q]["master"]) for p, q in zip(params, others, strict=True))
+
+
+def test_what_somebody_else_writes_to_a_parameter_its_master_takes_over():
+    """A model's load_state_dict between two steps counts; swapping weights to and fro leaves the master's lower bits alone."""
+    params, opt = halves(torch.bfloat16, {"master": True})
+    go_on(opt, params, 3, seed=1)
+    average = fused.EMA(opt)
+    masters = [opt.state[p]["master"].clone() for p in params]
+    with average.swap():
+        pass
+    for group in opt.param_groups:
+        group["lr"] = 0.0
+    go_on(opt, params, 1, seed=2)
+    assert all(torch.equal(opt.state[p]["master"], before) for p, before in zip(params, masters, strict=True))
+    with torch.no_grad():
+        params[0].fill_(2.0)
+    params[1].data = torch.full_like(params[1].data, 3.0)
+    go_on(opt, params, 1, seed=2)
+    assert [p.unique().tolist() for p in params] == [[2.0], [3.0]]
+
+
+@pytest.mark.parametrize(("backend", "dtype"), HALVES)
+@pytest.mark.parametrize("master", [False, True])
+def test_slots_may_be_of_the_parameter_s_dtype(backend, dtype, master):
+    """One step from zero slots is the float32 step with m and v rounded once: p is the same, the slots are their rounding."""
+    options = {"backend": backend, "master": master}
+    params, opt = halves(dtype, options | {"state_dtype": "param"})
+    others, exact = halves(dtype, options)
+    assert all(map(torch.equal, go_on(opt, params, 1, seed=1), go_on(exact, others, 1, seed=1)))
+    for p, other in zip(params, others, strict=True):
+        for key in ("exp_avg", "exp_avg_sq"):
+            assert opt.state[p][key].dtype == dtype
+            assert torch.equal(opt.state[p][key], exact.state[other][key].to(dtype))
+
+
+def test_a_float32_parameter_needs_no_master():
+    """Master and state_dtype are for 16 bits: nothing else changes by them."""
+    params, opt = halves(torch.float32, {"master": True, "state_dtype": "param"})
+    others, plain = halves(torch.float32, {})
+    assert all(map(torch.equal, go_on(opt, params, 5, seed=1), go_on(plain, others, 5, seed=1)))
+    assert "master" not in opt.state[params[0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"master": True, "rounding": "stochastic"}, "choose one of them"),
+        ({"state_dtype": "params"}, "state_dtype='params' is not known. Did you mean param"),
+    ],
+)
+def test_ways_to_keep_numbers_that_do_not_go_together_are_refused(options, sentence):
+    with pytest.raises(RuleError, match=sentence):
+        halves(torch.bfloat16, options)
+
+
+def test_a_step_of_several_gradients_has_its_master_too():
+    """On a loss c.p the gradient is c everywhere: ten steps of Heun end at p - 10 lr c, to float32, though p is bfloat16."""
+    p = torch.ones(4, dtype=torch.bfloat16, requires_grad=True)
+    c = torch.tensor([1.0, 2.0, -1.0, 0.5], dtype=torch.bfloat16)
+    opt = fused.Optimizer([p], optim.Heun(lr=1e-4), master=True)
+
+    def closure():
+        opt.zero_grad()
+        loss = (c * p).sum()
+        loss.backward()
+        return loss
+
+    for _ in range(10):
+        opt.step(closure)
+    torch.testing.assert_close(opt.state[p]["master"], 1 - 1e-3 * c.float())
+    with pytest.raises(RuleError, match="would round where a step of several gradients starts"):
+        fused.Optimizer([p], optim.Heun(lr=1e-4), master=True, state_dtype="param").step(closure)

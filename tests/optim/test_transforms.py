@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 import pickle
 
 import numpy as np
@@ -10,7 +12,20 @@ import pytest
 
 from thalweg import jit, optim
 from thalweg.errors import RuleError
-from thalweg.optim import agc, centralize, chain, clip_norm, clip_value, freeze_nonfinite, noise, schedule, schedules, weight_decay
+from thalweg.optim import (
+    SAM,
+    agc,
+    centralize,
+    chain,
+    clip_norm,
+    clip_value,
+    freeze_nonfinite,
+    noise,
+    schedule,
+    schedules,
+    weight_decay,
+)
+from thalweg.optim.config import from_config
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")
@@ -311,7 +326,10 @@ def test_the_decoupled_decay_follows_the_scheduled_rate():
         (lambda: chain(clip_value(1)), r"chain ends with clip_value\(c=1.0\); its last part is a rule"),
         (lambda: chain(optim.SGD(), optim.SGD()), "is not a transform; they are clip_value"),
         (lambda: chain(schedule(lambda k: k.real), optim.SGD()).program(), "real is not part of the language"),
-        (lambda: chain(clip_value(1), optim.SGD()).to_config(), "is a chain, which has no configuration"),
+        (lambda: chain(schedule(math.sqrt), optim.SGD()).to_config(), r"schedule\(sqrt\) is a function of your own, which has no"),
+        (lambda: from_config({"rule": "chain", "transforms": [{"transform": "clip"}]}), "the transform 'clip', which there is not"),
+        (lambda: from_config({"rule": "chain", "transforms": [{"transform": "noise", "t": 1}]}), "noise has no 't'"),
+        (lambda: from_config({"rule": "chain", "of": {"rule": "Adm"}}), "there is no rule 'Adm'"),
     ],
 )
 def test_what_makes_no_chain_is_refused_in_one_line(make, sentence):
@@ -338,6 +356,15 @@ def test_a_chain_survives_repr_pickle_and_copy():
     for again in (pickle.loads(pickle.dumps(rule)), copy.deepcopy(rule), eval(repr(rule), names)):
         assert again == rule
         assert type(again) is type(rule)
+
+
+def test_a_chain_goes_through_json():
+    """Transforms in their order, with their numbers, choices and schedules, and the rule; by `from_config` or by its own class."""
+    plan = schedule(schedules.warmup(3) * schedules.one_cycle(9, rise=0.5))
+    parts = [clip_norm(2.0, over="tensor"), noise(0.1), clip_value(3.0), clip_value(4.0), plan, freeze_nonfinite("raise")]
+    for rule in (chain(*parts, optim.AdamW(lr=0.5, amsgrad="before")), SAM(optim.SGD(lr=0.2), rho=0.1), optim.Lion(lr=0.3)):
+        kept = json.loads(json.dumps(rule.to_config()))
+        assert from_config(kept) == rule == type(rule).from_config(kept)
 
 
 def test_numbers_of_a_transform_stand_in_the_group_and_change_no_program():

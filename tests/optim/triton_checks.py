@@ -37,7 +37,7 @@ def test_it_does_what_the_compiled_kernel_does(name: str, kind: str) -> None:
         arrays = {array: [t.clone() for t in tensors] for array, tensors in start.items()}
         addresses = np.array([[t.data_ptr() for t in arrays[array]] for array in program.arrays], dtype=np.int64)
         if run == "triton":
-            triton.Launcher(program, kind, kind, compiled.chunked(SIZES), torch.device("cpu"))(addresses, rows, inputs)
+            triton.Launcher(program, (kind, kind), compiled.chunked(SIZES), torch.device("cpu"))(addresses, rows, inputs)
         else:
             tensors = compiled.Tensors(addresses, compiled.chunked(SIZES), SIZES)
             compiled.launch(compiled.build(program, kind), tensors, rows, inputs, rows, 1)

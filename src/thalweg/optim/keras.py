@@ -19,6 +19,7 @@ from keras import ops
 
 from thalweg.errors import RuleError
 from thalweg.optim.backends.reference import Functions, channels, evaluate, measured
+from thalweg.optim.config import from_config
 from thalweg.optim.rule import Rule
 from thalweg.optim.rules import RULES
 from thalweg.optim.transforms import by_itself
@@ -148,17 +149,19 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         """
         given = dict(config)
         rule = given.pop("rule")
-        name = rule["rule"]
-        kind = RULES.get(name.lower()) or (custom_objects or {}).get(name) or OWN.get(name)
-        if kind is None:
-            msg = f"the rule {name!r} is not known here: decorate its class with thalweg.optim.keras.register"
-            raise RuleError(msg)
+
+        def find(name: str) -> type[Rule]:
+            kind = RULES.get(name.lower()) or (custom_objects or {}).get(name) or OWN.get(name)
+            if kind is None:
+                msg = f"the rule {name!r} is not known here: decorate its class with thalweg.optim.keras.register"
+                raise RuleError(msg)
+            return kind
+
+        made = from_config(rule, find)
         rate = given.pop("learning_rate", None)
         if isinstance(rate, dict):
             rate = keras.optimizers.schedules.deserialize(rate, custom_objects=custom_objects)
-        if not hasattr(kind(), "lr"):
-            rate = None
-        return cls(kind.from_config(rule), learning_rate=rate, **given)
+        return cls(made, learning_rate=rate if hasattr(made, "lr") else None, **given)
 
 
 __all__ = ["Optimizer", "register"]

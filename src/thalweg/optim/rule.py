@@ -20,6 +20,7 @@ from which every fast form is made.
 from __future__ import annotations
 
 import math
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
@@ -102,21 +103,27 @@ class State:
             missing, unknown = self.__dict__.keys() - slots.keys(), slots.keys() - self.__dict__.keys()
             wrong = [f"{name} is not given" for name in sorted(missing)] + [f"there is no slot {name}" for name in sorted(unknown)]
             msg = f"s(...) takes every slot of the rule ({', '.join(self.__dict__) or 'it has none'}): {', '.join(wrong)}"
-            raise RuleError(msg)
+            raise RuleError(f"{_caller()}: {msg}")
         return State(slots)
 
     def __setattr__(self, name: str, value: Value) -> None:
         msg = f"s.{name} = ... would change the slots in place: return s({name}=...) from the step"
-        raise RuleError(msg)
+        raise RuleError(f"{_caller()}: {msg}")
 
     def __getattr__(self, name: str) -> Value:  # reached only for what is not a slot
         if name.startswith("__"):  # copy, pickle and NumPy ask for methods that we do not have
             raise AttributeError(name)
         msg = f"s.{name}: the rule has no such slot.{near_misses(name, self.__dict__) if self.__dict__ else ' It has none.'}"
-        raise RuleError(msg)
+        raise RuleError(f"{_caller()}: {msg}")
 
     def __repr__(self) -> str:
         return f"State({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+
+def _caller() -> str:
+    """The file and line of the step that uses its state in a wrong way."""
+    frame = sys._getframe(2)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 @dataclass(frozen=True)
@@ -173,6 +180,13 @@ class Rule(ABC):
     def evaluated(self, p: Value, s: State) -> Value:
         """The weights to evaluate a model at where the parameters hold p: p itself, for nearly all rules."""
         return p
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Raises RuleError for a class that dataclass has not seen: its numbers would be no arguments."""
+        if "__dataclass_fields__" not in vars(cls) and any(isinstance(each, Field) for each in vars(cls).values()):
+            msg = f"{cls.__name__} declares numbers, but is no dataclass: write @dataclass(frozen=True) above its class"
+            raise RuleError(msg)
+        return super().__new__(cls)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -259,8 +273,11 @@ def _check_names(rule: type[Rule], given: Iterable[str]) -> None:
             raise RuleError(msg)
 
 
-def renewed(rule: Rule, changes: Mapping[str, object]) -> Rule | None:
-    """`rule.replace` for a few numbers among many, checking those alone; None if one is no number of the rule."""
+def renewed(rule: Rule, changes: Mapping[str, object], spelt: Mapping[str, str]) -> Rule | None:
+    """`rule.replace` for a few numbers among many, checking those alone; None if one is no number of the rule.
+
+    spelt: the names that errors call them by, where they are others.
+    """
     declared = {name: type(rule).__dataclass_fields__.get(name) for name in changes}
     made = object.__new__(type(rule))
     made.__dict__.update(vars(rule))
@@ -268,12 +285,12 @@ def renewed(rule: Rule, changes: Mapping[str, object]) -> Rule | None:
         each = declared[name]
         if each is None or each.metadata["kind"] in ("flag", "choice"):
             return None
-        made.__dict__[name] = checked(type(rule).__name__, each, value)
+        made.__dict__[name] = checked(type(rule).__name__, each, value, spelt.get(name))
     return made
 
 
-def checked(rule: str, declared: Field[Any], value: object) -> float | bool | str:
-    """The value of a field as a plain float, bool or str; RuleError if its kind does not allow it."""
+def checked(rule: str, declared: Field[Any], value: object, spelt: str | None = None) -> float | bool | str:
+    """The value of a field as a plain float, bool or str; RuleError, by the name that it was given by, if it is not allowed."""
     kind, options = declared.metadata.get("kind"), declared.metadata.get("options", ())
     number = _number(value)
     if kind in ("rate", "const"):
@@ -295,7 +312,7 @@ def checked(rule: str, declared: Field[Any], value: object) -> float | bool | st
     else:
         msg = f"{rule}.{declared.name} has no kind; declare it with rate, decay, const, flag or choice"
         raise RuleError(msg)
-    msg = f"{rule}: {declared.name}={value!r} is not allowed; {allowed}"
+    msg = f"{rule}: {spelt or declared.name}={value!r} is not allowed; {allowed}"
     raise RuleError(msg)
 
 

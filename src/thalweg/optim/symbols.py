@@ -192,15 +192,34 @@ class Symbol:
         _refuse("a value is not a number yet; take functions from thalweg.optim.ops (sqrt, exp, ...), not from math")
 
     def __array_ufunc__(self, ufunc: Any, *_: Any, **__: Any) -> Any:
-        _refuse(f"NumPy's {ufunc.__name__} knows no symbols; take it from thalweg.optim.ops, and numbers from Python")
+        _refuse(f"NumPy's {ufunc.__name__} knows no symbols; {_ours(ufunc.__name__)}")
+
+    @classmethod
+    def __torch_function__(cls, function: Any, *_: Any, **__: Any) -> Any:
+        _refuse(f"torch's {_name(function)} knows no symbols; {_ours(_name(function))}")
 
     def __iter__(self) -> Any:
+        _refuse("a value is one element; it has no length and no parts")
+
+    def __getitem__(self, _: Any) -> Any:
         _refuse("a value is one element; it has no length and no parts")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         _refuse(f".{name} is not part of the language of rules; the functions are those of thalweg.optim.ops")
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__name__", function))
+
+
+def _ours(name: str) -> str:
+    """What to write in place of another library's function."""
+    from thalweg.optim import ops
+
+    same = name if name in ops.__all__ else {"absolute": "abs"}.get(name)
+    return f"write thalweg.optim.ops.{same}" if same else "take functions from thalweg.optim.ops, and numbers from Python"
 
 
 def _refuse(reason: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The tour's optim section: a race of rules on the built-in problems, and what one of them runs."""
+"""The tour's optim section: a race of rules, what one of them runs, and what a rule and a rate will do before the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thalweg.console import duration
-from thalweg.optim import race_page
+from thalweg.optim import race_page, tour_figures
 from thalweg.optim.race import RATES, RULES, Race, race
 from thalweg.optim.rules import get
 from thalweg.page import Exhibit, Markup, Section, tag
@@ -19,7 +19,7 @@ TEXT: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "tour.t
 
 
 def section(*, locale: str = "en", progress: Callable[..., object] | None = None) -> Section:
-    """Race seven rules on all problems."""
+    """Race seven rules on all problems, then draw what `dynamics` says of momentum and rate."""
     text = TEXT[locale]
     found = race(RULES, seeds=SEEDS, budget=BUDGET, progress=progress)
     program = get("adam")().program()
@@ -32,6 +32,7 @@ def section(*, locale: str = "en", progress: Callable[..., object] | None = None
             Exhibit(race_page.matrix(found, locale), text["matrix"].format(seeds=SEEDS)),
             *(race_page.curves(found, name, locale) for name in SHOWN),
             Exhibit(listing(str(program)), text["program"].format(rule=program.rule)),
+            *(figure(text) for figure in tour_figures.FIGURES),
         ],
         numbers=[
             (text["runs"], f"{runs:,}"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -244,9 +244,17 @@ class Chained:
             return cast("tuple[Value, State]", end.value)
 
     def to_config(self) -> dict[str, Any]:
-        """Refused: a schedule may be any function."""
-        msg = f"{self!r} is a chain, which has no configuration: make it with the optimizer, or use the library's own clipping"
-        raise RuleError(msg)
+        """The chain for JSON. Raises RuleError for a schedule that is a function of one's own."""
+        from thalweg.optim.config import chain_config
+
+        return chain_config(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, object]) -> Rule:
+        """The chain that `to_config` wrote."""
+        from thalweg.optim.config import from_config
+
+        return from_config(config, lambda _: cls.base)
 
     def __repr__(self) -> str:
         return f"chain({', '.join(map(repr, [*self.transforms, self.rule]))})"

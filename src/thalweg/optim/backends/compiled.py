@@ -24,7 +24,7 @@ from thalweg.optim.backends import memory
 from thalweg.optim.backends.lockstep import Run, finished
 from thalweg.optim.backends.reference import evaluate
 from thalweg.optim.program import INFIX, Program
-from thalweg.optim.symbols import MODEL
+from thalweg.optim.symbols import ELEMENT, MODEL
 from thalweg.version import __version__
 
 CHUNK = 1 << 16
@@ -62,11 +62,10 @@ def chunked(sizes: Integers) -> Integers:
 
 
 @functools.cache
-def build(program: Program, parameter: str, slot: str | None = None) -> Kernel:
-    """Compile a program for parameters and gradients of one kind of `memory.BYTES`, slots of another (the same if not given)."""
-    kinds = {
-        name: parameter if name == "p" else parameter.split()[0] if name == "g" else slot or parameter for name in program.arrays
-    }
+def build(program: Program, parameter: str, slot: str | None = None, gradient: str | None = None) -> Kernel:
+    """Compile a program for parameters, slots and gradients of these kinds of `memory.BYTES`, those of p where none is given."""
+    own = {"p": parameter, "g": gradient or parameter.split()[0]}
+    kinds = {name: own.get(name, slot or parameter) for name in program.arrays}
     places = sorted({place for phase in range(program.n_phases) for place in program.constants(phase)})
     columns = {place: column for column, place in enumerate(places)}
     text = source(program, kinds, columns)
@@ -193,7 +192,8 @@ def run(kernel: Kernel, tensors: Tensors, rows: Integers, inputs: Mapping[str, F
             totals = yield list(everywhere.values())
             values |= zip(everywhere, map(np.float64, totals), strict=True)
     with np.errstate(all="ignore"):
-        evaluate(program, program.reachable(program.scalars.values()), values)
+        found = program.reachable(program.scalars.values())  # sums, where they come from sums, are known
+        evaluate(program, [place for place in found if program.nodes[place].level < ELEMENT], values)
     return {f"s.{name}": np.broadcast_to(values[place], n_rows)[rows] for name, place in program.scalars.items()}
 
 

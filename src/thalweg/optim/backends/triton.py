@@ -13,7 +13,7 @@ import functools
 import hashlib
 import linecache
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,10 @@ def supports(program: Program) -> bool:
 
 
 @functools.cache
-def build(program: Program, parameter: str, slot: str) -> tuple[Callable[..., Any], dict[int, int]]:
-    """The kernel for parameters and gradients of one kind, slots of another, and the column of each of the host's numbers."""
+def build(program: Program, parameter: str, slot: str, gradient: str | None = None) -> tuple[Callable[..., Any], dict[int, int]]:
+    """The kernel for p, slots and g of these kinds (g as p if none is given), and the column of each of the host's numbers."""
     columns = {place: column for column, place in enumerate(program.constants(0))}
-    kinds = {name: parameter if name in ("p", "g") else slot for name in program.arrays}
+    kinds = {name: {"p": parameter, "g": gradient or parameter}.get(name, slot) for name in program.arrays}
     return _module(source(program, kinds, columns)).step, columns
 
 
@@ -148,12 +148,12 @@ def _expression(program: Program, place: int, names: Mapping[int, str], number: 
 class Launcher:
     """A program on tensors of one device. The chunk table lies there; addresses and numbers follow when they change."""
 
-    def __init__(self, program: Program, parameter: str, slot: str, chunks: Integers, device: torch.device) -> None:
+    def __init__(self, program: Program, kinds: Sequence[str], chunks: Integers, device: torch.device) -> None:
         if not supports(program):
             msg = f"{program.rule} has sums or operations that are left to torch"
             raise RuleError(msg)
         self.program, self.device = program, device
-        self.kernel, self.columns = build(program, parameter, slot)
+        self.kernel, self.columns = build(program, *kinds)
         self.n_chunks = len(chunks)
         self.chunks = torch.from_numpy(chunks).to(device)
         self._sent: tuple[Integers, torch.Tensor] | None = None

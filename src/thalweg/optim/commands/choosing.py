@@ -35,7 +35,7 @@ def rule_of(words: Sequence[str]) -> Rule:
     from thalweg.optim.rule import Rule
 
     name, given = (words[0], words[1:]) if words else ("", [])
-    found = own(name) if ":" in name else _known(name)
+    found = own(name) if ":" in name or name.endswith(".py") else _known(name)
     if not (isinstance(found, Rule) or (isinstance(found, type) and issubclass(found, Rule))):
         msg = f"{name} is {type(found).__name__}, not a rule: a subclass of thalweg.optim.Rule, or one made from it"
         raise InputError(msg)
@@ -106,7 +106,7 @@ def problem_of(name: str) -> Problem:
     """A built-in problem by its name, or a user's. UsageError, or InputError for what a file holds."""
     from thalweg.optim.problems import PROBLEMS, as_problem
 
-    if ":" not in name:
+    if ":" not in name and not name.endswith(".py"):
         if name not in PROBLEMS:
             msg = f"there is no problem {name!r}.{near_misses(name, PROBLEMS)} One of your own is FILE.py:NAME."
             raise UsageError(msg)
@@ -122,10 +122,15 @@ def problem_of(name: str) -> Problem:
 
 def own(place: str) -> Any:
     """What FILE.py:NAME names. MissingFileError, or InputError for a file that does not run or lacks the name."""
-    file, _, name = place.rpartition(":")
-    path = Path(file)
+    file, colon, name = place.rpartition(":")
+    path = Path(file if colon else place)
+    if not colon and path.is_file():
+        public = [key for key, value in vars(_run(path)).items() if getattr(value, "__module__", None) == f"file:{path.resolve()}"]
+        msg = f"{place} is a file: name what is meant in it, as {place}:{public[0] if public else 'NAME'}"
+        msg += f" (it has {', '.join(public)})" * (len(public) > 1)
+        raise UsageError(msg)
     if not path.is_file():
-        msg = f"there is no file {file!r} (for {place})"
+        msg = f"there is no file {str(path)!r} (for {place})"
         raise MissingFileError(msg)
     module = _run(path)
     if not name or name.startswith("_") or not hasattr(module, name):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.rule import Rule
 from thalweg.optim.rules.adam import AdaBelief, Adam, Adamax, AdamW, NAdam, RAdam, Yogi
+from thalweg.optim.rules.embedded import RK23, RK45
 from thalweg.optim.rules.layerwise import LAMB, LARS
 from thalweg.optim.rules.matrix import Adafactor, Muon
 from thalweg.optim.rules.momentum import SGD, HeavyBall, Nesterov
@@ -24,6 +25,8 @@ __all__ = [
     "LARS",
     "MATRIX",
     "RK",
+    "RK23",
+    "RK45",
     "RULES",
     "SGD",
     "STAGED",
@@ -62,7 +65,7 @@ RULES: dict[str, type[Rule]] = {
 }
 
 MATRIX: dict[str, type[Rule]] = {"adafactor": Adafactor, "muon": Muon}  # by rows and columns
-STAGED: dict[str, type[Rule]] = {"heun": Heun, "rk": RK}  # several gradients a step
+STAGED: dict[str, type[Rule]] = {"heun": Heun, "rk": RK, "rk23": RK23, "rk45": RK45}  # several gradients a step
 
 
 def get(name: str) -> type[Rule]:

@@ -24,7 +24,7 @@ from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.idle import Idle, idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
-from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Mask
+from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Found
 from thalweg.optim.transforms import Chained, schedule
 
 Integers = compiled.Integers
@@ -99,7 +99,7 @@ class LazyTable(CompiledTable):
         self.zero = torch.zeros(self.width, dtype=p.dtype)
         rows.table = self
 
-    def gradients(self) -> tuple[list[Tensor | None], Mask]:
+    def gradients(self) -> Found:
         """The gradient of the touched rows, and which they are: of a sparse one its own, of a dense one those that were read."""
         g = self.parameters[0].grad
         if g is None:

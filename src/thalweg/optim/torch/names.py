@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from thalweg.optim.rule import Rule, renewed
+from thalweg.errors import RuleError
+from thalweg.optim.rule import Rule, checked, renewed
 
 PAIRS = {"betas": ("b1", "b2"), "etas": ("shrink", "grow"), "step_sizes": ("least", "most")}
 KEYS = {"wd": "weight_decay", "psi": "momentum_decay", "initial": "initial_accumulator_value"}
 FIELDS = {key: name for name, key in KEYS.items()}
 SPELT = KEYS | {name: key for key, pair in PAIRS.items() for name in pair}  # a rule's field -> the key of a group
+WRITTEN = KEYS | {name: f"{key}[{k}]" for key, pair in PAIRS.items() for k, name in enumerate(pair)}  # how errors name a field
 AMSGRAD = {"off": False, "before": True}  # torch has these two; "after" is optax's
 
 _MOMENTUM = {"m": "momentum_buffer"}
@@ -59,7 +61,7 @@ def rule_of(kind: type[Rule], group: Mapping[str, Any]) -> Rule:
     given: dict[str, Any] = {}
     for key, pair in PAIRS.items():
         if key in group:
-            given |= dict(zip(pair, group[key], strict=True))
+            given |= zip(pair, _pair(key, group[key]), strict=True)
     for each in fields(kind):
         key = KEYS.get(each.name, each.name)
         if key in group:
@@ -70,7 +72,22 @@ def rule_of(kind: type[Rule], group: Mapping[str, Any]) -> Rule:
         given["amsgrad"] = {made: name for name, made in AMSGRAD.items()}.get(given["amsgrad"], given["amsgrad"])
     known = {each.name for each in fields(kind)}
     numbers = {name: value.item() if hasattr(value, "item") else value for name, value in given.items() if name in known}
+    for each in fields(kind):
+        if each.name in numbers and each.name in SPELT:
+            checked(kind.__name__, each, numbers[each.name], WRITTEN[each.name])
     return kind(**numbers)
+
+
+def _pair(key: str, given: Any) -> tuple[Any, ...]:
+    """Two numbers. Raises RuleError for anything else."""
+    try:
+        found = tuple(given)
+    except TypeError:
+        found = ()
+    if len(found) != 2:
+        msg = f"{key}={given!r} is not a pair of numbers"
+        raise RuleError(msg)
+    return found
 
 
 def changed(rule: Rule, before: Mapping[str, Any], after: Mapping[str, Any]) -> Rule | None:
@@ -89,4 +106,4 @@ def changed(rule: Rule, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
             if len(values) != len(names) or not all(type(x) in (int, float) and x for x in (*values, *olds)):
                 return None
             given |= zip(names, values, strict=True)
-    return renewed(rule, given)
+    return renewed(rule, given, WRITTEN)

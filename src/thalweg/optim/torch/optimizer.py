@@ -10,76 +10,44 @@ rule is read from the group at every step; its program decides which tensors go 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import logging
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from thalweg import jit
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.backends.lockstep import finished, merged
 from thalweg.optim.idle import idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
-from thalweg.optim.torch.layout import dense
-from thalweg.optim.torch.layout import overlapping as overlapping_ones
-from thalweg.optim.torch.lazy import LazyTable, Rows
-from thalweg.optim.torch.names import SPELT, changed, group_of, rule_of, slot_key
+from thalweg.optim.torch import state as states
+from thalweg.optim.torch.lazy import Rows
+from thalweg.optim.torch.names import SPELT, group_of, rule_of, slot_key
+from thalweg.optim.torch.planning import How, Plan, backend_of, planned
+from thalweg.optim.torch.reading import Reading
 from thalweg.optim.torch.repeat import Repeated
 from thalweg.optim.torch.soft_batch import SoftBatch
-from thalweg.optim.torch.tables import (
-    HALVES,
-    KINDS,
-    AddressTable,
-    CompiledTable,
-    Entry,
-    ListTable,
-    Numbers,
-    Table,
-    TritonTable,
-    all_finite,
-)
+from thalweg.optim.torch.tables import Found, Numbers, Table, all_finite
 
-BACKENDS = ("auto", "numba", "triton", "foreach", "single")
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The tables of all tensors that have a state, and what they were made from."""
-
-    programs: list[tuple[Program, ...]]  # of each group
-    tables: list[Table]
-    waiting: list[Tensor]  # those that have had no gradient yet
-    state: tuple[int, int]  # which state dictionary, and its length
-    count: int  # of parameters in all groups
-
-
-@dataclass(frozen=True)
-class Known:
-    """What was written in a group, the rule that this makes, and its programs by (maximize, scaled)."""
-
-    written: dict[str, Any]
-    rule: Rule
-    programs: dict[tuple[bool, bool], tuple[Program, ...]]
+ATTEMPTS = 20  # 5^20 = 10^14: what no step of that size reaches is no matter of the step
 
 
 class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
     """Step parameters by a rule; a group may have its own, {"params": [...], "rule": optim.Lion()}.
 
     backend: "numba" (one compiled pass, CPU), "triton" (one launch, GPU), "foreach", "single", or "auto", the first that applies
-    to a tensor; THALWEG_OPTIM_BACKEND names another default. rounding="stochastic" rounds bfloat16 parameters up or down with
-    the probability that makes the mean exact, so that small updates are not lost; `seed` makes it reproducible. Slots of
-    16-bit parameters are float32. soft_batch=k makes one update of k calls of `step`, see `soft_batch`; `updates` counts the
-    updates. Rules of several gradients (Heun, SAM) call the closure for each; of `model` they keep the buffers as one call
-    leaves them. `lr` stands in the groups instead of the rule's: a tensor is read anew at every step. The rest is torch's:
-    maximize, differentiable; foreach, fused and capturable are accepted, and choose nothing here.
+    to a tensor; THALWEG_OPTIM_BACKEND names another default. soft_batch=k makes one update of k calls of `step`, see
+    `soft_batch`; `updates` counts the updates. Rules of several gradients (Heun, SAM) call the closure for each; of `model` they
+    keep the buffers as one call leaves them. `lr` stands in the groups instead of the rule's: a tensor is read anew at every
+    step. The rest is torch's: maximize, differentiable; foreach, fused and capturable are accepted, and choose nothing here.
+
+    Parameters of 16 bits lose updates below 1/256 of their size. rounding="stochastic" rounds bfloat16 up or down with the
+    probability that makes the mean exact; `seed` makes it reproducible. master=True steps float32 copies, kept in the state, and
+    rounds the parameters from them; what somebody else writes to a parameter its copy takes over. Slots of such parameters are
+    float32, or with state_dtype="param" of 16 bits too.
 
     Raises RuleError for a rule or number that is not allowed.
     """
@@ -101,6 +69,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         backend: str = "auto",
         rounding: str = "nearest",
         seed: int = 0,
+        master: bool = False,
+        state_dtype: str = "float32",
         soft_batch: int = 1,
         model: torch.nn.Module | None = None,
         lr: float | Tensor | None = None,
@@ -110,22 +80,21 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         if not isinstance(what, Rule):
             msg = f"{rule!r} is not a rule; give one made from a class of thalweg.optim, as in optim.Adam(lr=1e-3)"
             raise RuleError(msg)
-        backend = os.environ.get("THALWEG_OPTIM_BACKEND", backend) if backend == "auto" else backend
-        for name, given, allowed in (("backend", backend, BACKENDS), ("rounding", rounding, ("nearest", "stochastic"))):
-            if given not in allowed:
-                msg = f"{name}={given!r} is not known.{near_misses(str(given), allowed)}"
-                raise RuleError(msg)
         if unknown := switches.keys() - self.switches.keys():
-            msg = f"there is no option {min(unknown)!r}.{near_misses(min(unknown), self.switches)}"
+            named = [*inspect.signature(type(self)).parameters, *inspect.signature(Optimizer).parameters, *self.switches]
+            known = [name for name in dict.fromkeys(named) if name not in ("params", "rule", "options", "switches")]
+            msg = f"{type(self).__name__} has no option {min(unknown)!r}.{near_misses(min(unknown), known)}"
             raise RuleError(msg)
-        self.backend, self.rounding, self.seed = backend, rounding, seed
+        if backend == "auto":
+            backend = os.environ.get("THALWEG_OPTIM_BACKEND", backend)
+        self.how = How(backend, rounding, seed, bool(master), state_dtype)
         self.updates = 0
         self.model = model
         self._lazy: dict[Tensor, Rows] = {}
         self._soft = SoftBatch(soft_batch)
         self._kinds: dict[str, Rule] = {}  # what stands under "rule" in a group -> one of these rules
         self._several: set[str] = set()  # names of those that take several gradients a step
-        self._rules: dict[int, Known] = {}
+        self._reading = Reading()
         self._plan: Plan | None = None
         numbers = self._described(rule) if lr is None else {**self._described(rule), "lr": lr}
         super().__init__(params, {**numbers, **self.switches, **switches})
@@ -183,7 +152,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         """How many gradients a step takes. Raises RuleError if the groups do not agree."""
         if not self._several:
             return 1
-        counts = {len(self._read(k, group).programs()) for k, group in enumerate(self.param_groups)}
+        counts = {len(self._reading.rule(k, group, self.rule_of).programs()) for k, group in enumerate(self.param_groups)}
         if len(counts) > 1:
             msg = f"the rules of the groups take {sorted(counts)} gradients a step; they have to take the same number"
             raise RuleError(msg)
@@ -197,16 +166,19 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             raise RuleError(msg)
         repeated = Repeated(closure, self.model, self._parameters())
         loss = repeated.first()
-        begun, updates = False, self.updates
+        begun, updates, attempts = False, self.updates, 0
         try:
-            for stage in range(n):
-                if stage:
-                    begun = True
-                    repeated.again()
-                with torch.no_grad():
-                    self._move(None, stage)
-                if self.updates == updates:  # frozen: what is not finite moves nothing
-                    break
+            while attempts == 0 or self._again(attempts):
+                self.updates = updates
+                for stage in range(n):
+                    begun = stage > 0
+                    if stage or attempts:
+                        repeated.again()
+                    with torch.no_grad():
+                        self._move(None, stage)
+                    if self.updates == updates:  # frozen: what is not finite moves nothing
+                        return loss
+                begun, attempts = False, attempts + 1
         except BaseException:
             for table in self._plan.tables if begun and self._plan else ():
                 table.put_back()
@@ -215,6 +187,15 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         finally:
             repeated.finish()
         return loss
+
+    def _again(self, attempts: int) -> bool:
+        """Whether the step was rejected by its own error (`RK23`) and has to be repeated."""
+        found = [table.rejected() for table in (self._plan.tables if self._plan else ())]  # of each: it counts its steps
+        again = any(found)
+        if again and attempts == ATTEMPTS:
+            msg = f"{self.param_groups[0]['rule']}: {attempts} ever shorter steps were all rejected; nothing has moved"
+            raise RuleError(msg)
+        return again
 
     def _update(self, scale: float | None, weight: float) -> None:
         if self._soft.size == 1:
@@ -238,7 +219,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         moved: list[tuple[Tensor, Tensor]] = []
         with torch.no_grad():
             for k, group in enumerate(self.param_groups):
-                rule = self._read(k, group)
+                rule = self._reading.rule(k, group, self.rule_of)
                 for p in group["params"]:
                     if p in self.state and type(rule).evaluated is not Rule.evaluated:
                         held = {name: self.state[p].get(slot_key(type(rule), name)) for name in rule.slots.initial}
@@ -259,15 +240,12 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             self._move(scale)
 
     def _move(self, scale: float | None, stage: int = 0) -> None:
-        rules = [self._read(k, group) for k, group in enumerate(self.param_groups)]
+        rules = [self._reading.rule(k, group, self.rule_of) for k, group in enumerate(self.param_groups)]
         programs = [
-            self._programs(k, rule, group["maximize"], scale is not None)
+            self._reading.programs(k, rule, group["maximize"], scale is not None)
             for k, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True))
         ]
-        tables = self._current(rules, programs).tables
-        for table in tables if stage else ():
-            table.complete()
-        gradients = [table.gradients() for table in tables]  # of all tables before any moves: what is refused moves nothing
+        tables, gradients = self._found(rules, programs, stage)  # of all tables before any moves: what is refused moves nothing
         policies = [group.get("freeze_nonfinite_policy", "pass") for group in self.param_groups]
         if not all_finite(tables, gradients, policies) and stage == 0:
             return
@@ -275,99 +253,24 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         self.updates += stage == 0
         finished(merged([table.step(*found, numbers[table.axes], stage) for table, found in zip(tables, gradients, strict=True)]))
         for table in tables:
-            if isinstance(table, AddressTable):  # autograd does not see what a kernel writes
-                torch.autograd.graph.increment_version(table.parameters)
-
-    def _read(self, k: int, group: dict[str, Any]) -> Rule:
-        """The rule of group k, made anew if its numbers are others: a model may have a group for each of its parameters."""
-        written = {key: value for key, value in group.items() if key not in ("params", "param_names")}
-        if any(
-            isinstance(each, Tensor) for value in written.values() for each in (value if isinstance(value, tuple) else (value,))
-        ):
-            self._rules.pop(k, None)
-            return self.rule_of(group)  # a tensor changes in place, so it has no value to compare with
-        known = self._rules.get(k)
-        if known is None or known.written != written:
-            rule = known and changed(known.rule, known.written, written)
-            programs = known.programs if known and rule else {}
-            known = self._rules[k] = Known(written, rule or self.rule_of(group), programs)
-        return known.rule
-
-    def _programs(self, k: int, rule: Rule, maximize: bool, scaled: bool) -> tuple[Program, ...]:
-        """The programs of group k, looked up once as long as only numbers of it change."""
-        known = self._rules.get(k)
-        if known is None:
-            return rule.programs(maximize=maximize, scaled=scaled)
-        if (maximize, scaled) not in known.programs:
-            known.programs[maximize, scaled] = rule.programs(maximize=maximize, scaled=scaled)
-        return known.programs[maximize, scaled]
+            table.done()
 
     def _current(self, rules: list[Rule], programs: list[tuple[Program, ...]]) -> Plan:
-        """The plan, made anew if programs, tensors or states are no longer those it was made from."""
-        plan, count = self._plan, sum(len(group["params"]) for group in self.param_groups)
-        if (
-            plan is None
-            or plan.programs != programs
-            or (plan.state, plan.count) != (self._identity(), count)
-            or any(p.grad is not None for p in plan.waiting)
-            or any(table.moved() for table in plan.tables)
-        ):
-            plan = self._plan = self._planned(rules, programs)
-        return plan
+        if self._plan is None or not self._plan.holds(programs, self.param_groups, self.state):
+            self._plan = planned(self.param_groups, self.state, rules, programs, self.how, self._lazy)
+        return self._plan
 
-    def _identity(self) -> tuple[int, int]:
-        return id(self.state), len(self.state)
-
-    def _planned(self, rules: list[Rule], programs: list[tuple[Program, ...]]) -> Plan:
-        waiting: list[Tensor] = []
-        lazy: list[Table] = []
-        together: dict[tuple[Any, ...], list[Entry]] = {}
-        kinds: dict[tuple[Any, ...], tuple[Rule, tuple[Program, ...]]] = {}
-        overlapping = overlapping_ones([p for group in self.param_groups for p in group["params"]])
-        for k, group in enumerate(self.param_groups):
-            for p in group["params"]:
-                if p.grad is None and p not in self.state:
-                    waiting.append(p)
-                    continue
-                if p in self._lazy:
-                    lazy.append(self._lazy_table(p, k, rules[k], programs[k]))
-                    continue
-                rule, mine, axes = rules[k].suited(p.dim()), programs[k], 0
-                if rule is not rules[k] or type(rule).suited is not Rule.suited:
-                    axes = p.dim()
-                    mine = rule.programs(maximize=group["maximize"], scaled="grad_scale" in programs[k][0].inputs)
-                entry = Entry(p, k, self._state_of(p, rule, mine[-1]))
-                turn = id(p) in overlapping or group["differentiable"] or any(each.shaped for each in mine)
-                backend = "single" if turn else self._backend_of(p)
-                digests = tuple(program.digest for program in mine)
-                key = (type(rule), digests, p.dtype, p.device, axes, backend, bool(group["differentiable"]))
-                together.setdefault(key, []).append(entry)
-                kinds[key] = rule, mine
-        tables = [self._table(kinds[key][1], entries, key[0], *key[4:]) for key, entries in together.items()]
-        count = sum(len(group["params"]) for group in self.param_groups)
-        return Plan(programs, [*tables, *lazy], waiting, self._identity(), count)
-
-    def _table(
-        self, programs: tuple[Program, ...], entries: list[Entry], kind: type[Rule], axes: int, backend: str, differentiable: bool
-    ) -> Table:
-        program = programs[-1]
-        keys = {name: slot_key(kind, name) for name in (*program.slots, *program.scalars)}
-        if backend in ("numba", "triton"):
-            try:
-                if backend == "triton":
-                    return TritonTable(programs, entries, keys, axes, self.seed)
-                return CompiledTable(programs, entries, keys, axes, self.seed, self.rounding == "stochastic")
-            except Exception as error:  # whatever a compiler can meet; torch's own operations need none
-                log.info("%s is not compiled (%s: %s); foreach is used instead", program.rule, type(error).__name__, error)
-                backend = "foreach"
-        if self.rounding == "stochastic" and entries[0].parameter.dtype in HALVES:
-            msg = f'rounding="stochastic" needs the compiled back end; a parameter on {entries[0].parameter.device} has {backend}'
-            raise RuleError(msg)
-        return ListTable(programs, entries, keys, axes, self.seed, backend, differentiable)
-
-    def _lazy_table(self, p: Tensor, k: int, rule: Rule, programs: tuple[Program, ...]) -> Table:
-        keys = {name: slot_key(type(rule), name) for name in (*programs[-1].slots, *programs[-1].scalars)}
-        return LazyTable(programs, [Entry(p, k, self._state_of(p, rule, programs[-1]))], keys, rule, self._lazy[p])
+    def _found(self, rules: list[Rule], programs: list[tuple[Program, ...]], stage: int) -> tuple[list[Table], list[Found]]:
+        """The tables and their gradients; tables made anew if a parameter is no longer where it was, after `p.data = ...`."""
+        tables = self._current(rules, programs).tables
+        for table in tables if stage else ():
+            table.complete()
+        gradients = [table.gradients() for table in tables]
+        there = [each for each in gradients if each is not None]
+        if len(there) < len(tables):
+            self._plan = None
+            return self._found(rules, programs, stage)
+        return tables, there
 
     def lazy_rows(self, table: torch.nn.Module | Tensor, mode: str = "exact") -> Rows:
         """Step only the touched rows of an embedding (or of a parameter, whose `read(ids)` the caller then calls), see `lazy`.
@@ -381,7 +284,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             msg = f"lazy_rows({type(table).__name__}): {wrong or 'its weight is no parameter of this optimizer'}"
             raise RuleError(msg)
         idle(self.rule_of(groups[0]), bits=30)
-        if self._backend_of(p) != "numba" or p.dtype not in (torch.float32, torch.float64) or not p.is_contiguous():
+        if backend_of(p, self.how) != "numba" or p.dtype not in (torch.float32, torch.float64) or not p.is_contiguous():
             msg = f"lazy_rows: a table of {p.dtype} on {p.device} needs the compiled back end, contiguous float32 or float64"
             raise RuleError(msg)
         self._lazy[p], self._plan = Rows(p, mode), None
@@ -396,45 +299,10 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         for rows in self._lazy.values():
             rows.catch_up()
 
-    def _backend_of(self, p: Tensor) -> str:
-        if type(p) not in (Tensor, torch.nn.Parameter) or p.is_complex() or getattr(p, "grad_dtype", p.dtype) != p.dtype:
-            return "single"
-        if self.backend in ("auto", "numba") and p.device.type == "cpu" and p.dtype in KINDS and dense(p) and jit.enabled():
-            return "numba"
-        on_gpu = p.device.type == "cuda" and self.backend == "auto" and importlib.util.find_spec("triton") is not None
-        if (on_gpu or self.backend == "triton") and self.rounding == "nearest" and dense(p):
-            return "triton"
-        return "single" if self.backend == "single" else "foreach"
-
-    def _state_of(self, p: Tensor, rule: Rule, program: Program) -> dict[str, Any]:
-        """The state of a parameter, complete: new slots where there are none, loaded ones in the dtype and layout of the kernel."""
-        state: dict[str, Any] = self.state[p]
-        started = bool(state)  # torch's SGD counts no steps: whoever has a buffer has made one
-        state.setdefault("step", torch.tensor(float(started)))
-        dtype = torch.float32 if p.dtype in HALVES else p.dtype
-        for name, initial in {**dict.fromkeys(program.slots, 0.0), **rule.slots.of(rule)}.items():
-            if name in program.slots:
-                key = slot_key(type(rule), name)
-                held, axis = state.get(key), {"row": -1, "col": -2}.get(rule.shapes.get(name, ""))
-                like = p.detach() if axis is None else p.detach().narrow(axis, 0, 1)
-                if held is None:
-                    state[key] = torch.full_like(like, initial, dtype=dtype, memory_format=torch.preserve_format)
-                elif held.shape != like.shape:
-                    msg = f"state {key!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}; it is another model's"
-                    raise RuleError(msg)
-                elif held.dtype != dtype or held.device != p.device or (axis is None and held.stride() != p.stride()):
-                    state[key] = torch.empty_like(like, dtype=dtype).copy_(held)
-        for name, initial in rule.scalars.of(rule).items():
-            state.setdefault(slot_key(type(rule), name), torch.tensor(initial, dtype=torch.float64))
-        return state
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state of ours or of torch.optim. Raises RuleError for that of another rule; transforms may be others."""
         before = [dict(group) for group in self.param_groups]
-        for ours, theirs in zip(before, state_dict["param_groups"], strict=False):
-            if _bare_name(theirs.get("rule", ours["rule"])) != _bare_name(ours["rule"]):
-                msg = f"the state is that of {theirs['rule']}, this optimizer's rule is {ours['rule']}"
-                raise RuleError(msg)
+        states.check_rules(before, state_dict["param_groups"])
         super().load_state_dict(state_dict)
         for rows in self._lazy.values():
             rows.forget()
@@ -442,12 +310,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             group["rule"] = ours["rule"]
             for key, value in ours.items():
                 group.setdefault(key, value)
-        # torch casts what it loads to the parameter's dtype; slots of halves are float32 and scalars float64, so take them again.
-        ids = [place for group in state_dict["param_groups"] for place in group["params"]]
-        for place, p in zip(ids, self._parameters(), strict=True):
-            for key, value in state_dict["state"].get(place, {}).items():
-                if isinstance(value, Tensor) and value.dtype != self.state[p][key].dtype:
-                    self.state[p][key] = value.to(p.device, copy=True)
+        states.exact(self.state, self._parameters(), state_dict)
         self.updates = state_dict.get("updates", 0)
         if "soft_batch" in state_dict:
             self._soft.load_state_dict(state_dict["soft_batch"], self._parameters())
@@ -462,14 +325,12 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         self.catch_up()  # rows are lazy in the copy only when it is told so
-        own = {
-            name: getattr(self, name) for name in ("backend", "rounding", "seed", "updates", "model", "_soft", "_several", "_kinds")
-        }
+        own = {name: getattr(self, name) for name in ("how", "updates", "model", "_soft", "_several", "_kinds")}
         return {**super().__getstate__(), **own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._rules, self._plan = {}, None
+        self._reading, self._plan = Reading(), None
         self.__dict__.setdefault("_lazy", {})
         for group in self.param_groups:
             for name, value in self.defaults.items():
@@ -478,21 +339,9 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
     def explain(self) -> str:
         """What runs where: a line for each table. Tensors that have had no gradient yet have no line."""
         lines = [f"{'rule':<12}{'back end':<10}{'dtype':<10}{'tensors':>9}{'elements':>14}{'bytes a step':>16}{'copies':>8}"]
-        for table in self._plan.tables if self._plan else []:
-            p = table.parameters[0]
-            cost = table.program.cost(item=max(4, p.element_size()), parameter=p.element_size())
-            dtype, n = str(p.dtype).removeprefix("torch."), table.elements
-            lines.append(
-                f"{table.program.rule:<12}{table.backend:<10}{dtype:<10}{len(table.parameters):>9,}{n:>14,}"
-                f"{n * (cost.reads + cost.writes):>16,}{table.copied:>8,}"
-            )
         waiting = len(self._plan.waiting) if self._plan else sum(len(group["params"]) for group in self.param_groups)
+        lines += self._plan.explain() if self._plan else []
         return "\n".join([*lines, *[f"{waiting:,} tensors have had no gradient yet"] * bool(waiting)])
-
-
-def _bare_name(name: str) -> str:
-    """The name of a chain's rule: its transforms keep no state."""
-    return name.rsplit("|", 1)[-1]
 
 
 def _numbers(rule: Rule, scale: float | None) -> Numbers:

@@ -9,7 +9,6 @@ and that the gradients are laid out as their parameters. Slots are ours: the tab
 from __future__ import annotations
 
 import math
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,20 +19,19 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import RuleError
-from thalweg.optim.backends import compiled, foreach
-from thalweg.optim.backends.lockstep import Run, merged
+from thalweg.optim.backends import compiled
+from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.program import Program
 
 KINDS = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}  # what the compiled kernels know
 HALVES = (torch.bfloat16, torch.float16)
 
-_grad = operator.attrgetter("grad")
 _address = torch.Tensor.data_ptr
-_contiguous = torch.Tensor.is_contiguous
 
 Numbers = Mapping[str, float]  # "self.lr" -> 0.1
 Mask: TypeAlias = Any  # which tensors take part: an array of bool, or EVERY
 EVERY = slice(None)
+Found: TypeAlias = tuple[list[Tensor | None], Mask]  # gradients, and who takes part
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,15 @@ class Table(ABC):
         program = self.program
         self.parameters = [entry.parameter for entry in entries]
         self.groups = np.array([entry.group for entry in entries], dtype=np.int64)
+        self.weights = [entry.state.get("master", entry.parameter) for entry in entries]  # what the program steps
+        self.mastered = "master" in entries[0].state
+        self.written: list[tuple[int, int] | None] = [None] * len(entries)  # where a parameter was and its version when it was
         self.slots = {name: [entry.state[keys[name]] for entry in entries] for name in program.slots}
+        self.wide = next((slot[0].dtype for slot in self.slots.values()), _wide(self.parameters[0].dtype))
         self.steps = _side_by_side(entries, "step", torch.float32)
         self.scalars = {name: _side_by_side(entries, keys[name], torch.float64) for name in program.scalars}
         self.noise = [
-            torch.zeros_like(p, dtype=_wide(p.dtype), requires_grad=False) for p in self.parameters if "noise" in program.inputs
+            torch.zeros_like(p, dtype=self.wide, requires_grad=False) for p in self.parameters if "noise" in program.inputs
         ]
         self.active: Mask = EVERY  # who takes part in this step
         self.copied = 0  # gradients that had to be laid out anew since the table was made
@@ -78,6 +80,7 @@ class Table(ABC):
         if stage == 0:
             self.active = active
             self.steps[active] += 1
+            self._follow()
         if self.noise:
             seed = int(np.random.SeedSequence([self.seed, int(self.steps.max()), stage]).generate_state(1)[0])
             generator = torch.Generator(self.noise[0].device).manual_seed(seed)
@@ -88,12 +91,24 @@ class Table(ABC):
         for name, values in new.items():
             self.scalars[name.removeprefix("s.")][self.active] = values[self.active]
 
-    def moved(self) -> bool:
-        """Whether a parameter is no longer where it was when the table was made."""
-        return False  # only who works by address need know
+    def done(self) -> None:
+        """Hand what was stepped over to the parameters that are rounded copies of it."""
+        if self.mastered:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, self.weights)
+            self.written = [(p.data_ptr(), p._version) for p in self.parameters]
 
-    def gradients(self) -> tuple[list[Tensor | None], Mask]:
-        """The gradients as they are to be used, None where there is none, and which there are. Raises RuleError for sparse ones."""
+    def _follow(self) -> None:
+        """Take over what somebody else has written to a parameter since: a master that still rounds to it is kept."""
+        for p, master, before in zip(self.parameters, self.weights, self.written, strict=True) if self.mastered else ():
+            if before != (p.data_ptr(), p._version) and not torch.equal(p, master.to(p.dtype)):
+                master.copy_(p)
+
+    def gradients(self) -> Found | None:
+        """The gradients as they are to be used, None where there is none, and which there are. Raises RuleError for sparse ones.
+
+        None if a parameter is no longer where it was when the table was made, for who works by address.
+        """
         found = [self.laid_out(p, p.grad) for p in self.parameters]
         return found, np.array([g is not None for g in found])
 
@@ -110,7 +125,15 @@ class Table(ABC):
         taking = self.active if self.active is not EVERY else np.ones(len(self.parameters), dtype=bool)
         with torch.no_grad():
             for k in np.flatnonzero(taking):
+                self.weights[k].copy_(self.slots["start"][k])
                 self.parameters[k].copy_(self.slots["start"][k])
+
+    def rejected(self) -> bool:
+        """Whether the step has left everything where it was, because its own error was too large; it does not count then."""
+        if "accepted" not in self.scalars or self.scalars["accepted"][self.active].all():
+            return False
+        self.steps[self.active] -= 1
+        return True
 
     @abstractmethod
     def run(self, stage: int, gradients: list[Tensor | None], rows: compiled.Integers, inputs: dict[str, compiled.Floats]) -> Run:
@@ -161,27 +184,38 @@ class AddressTable(Table):
         super().__init__(programs, entries, keys, axes, seed)
         sizes = np.array([p.numel() for p in self.parameters], dtype=np.int64)
         arrays = [*self.slots.values(), *([self.noise] if self.noise else [])]
-        pointers = [list(map(_address, self.parameters))] * 2 + [list(map(_address, tensors)) for tensors in arrays]
+        pointers = [list(map(_address, self.weights))] * 2 + [list(map(_address, tensors)) for tensors in arrays]
         self.tensors = compiled.Tensors(np.array(pointers, dtype=np.int64), compiled.chunked(sizes), sizes)
-        self.plain = all(map(_contiguous, self.parameters))
+        self.homes = pointers[0]
+        self.plain = all(p.is_contiguous() for p in self.parameters)
 
-    def moved(self) -> bool:
-        return not np.array_equal(
-            self.tensors.addresses[0], np.fromiter(map(_address, self.parameters), np.int64, len(self.groups))
-        )
+    def done(self) -> None:
+        super().done()
+        if not self.mastered:  # autograd does not see what a kernel writes
+            torch.autograd.graph.increment_version(self.parameters)
 
-    def gradients(self) -> tuple[list[Tensor | None], Mask]:
-        at, active = self.tensors.addresses, EVERY
-        found: list[Tensor | None] = list(map(_grad, self.parameters))
+    def gradients(self) -> Found | None:
+        at, addresses, active = self.tensors.addresses, list[int](), EVERY
+        found: list[Tensor | None] = []
+        simple = self.plain
+        # One visit to a tensor: of thousands, each is out of the cache by the next pass over them.
         try:
-            at[1] = np.fromiter(map(_address, found), np.int64, len(found))
-            simple = self.plain and all(map(_contiguous, found))
-        except (TypeError, RuntimeError):  # a None, or a sparse gradient, which has no address
+            for p, weight, home in zip(self.parameters, self.weights, self.homes, strict=True):
+                if weight.data_ptr() != home:
+                    return None
+                g = p.grad
+                addresses.append(g.data_ptr())
+                simple = simple and g.is_contiguous()
+                found.append(g)
+        except (AttributeError, RuntimeError):  # a None, or a sparse gradient, which has no address
             simple = False
         if not simple:
-            found = [self.laid_out(p, g) for p, g in zip(self.parameters, found, strict=True)]
-            at[1] = [0 if g is None else g.data_ptr() for g in found]
-            active = at[1] != 0  # an empty tensor has no address either, and nothing to step
+            if list(map(_address, self.weights)) != self.homes:
+                return None
+            found = [self.laid_out(p, p.grad) for p in self.parameters]
+            addresses = [0 if g is None else g.data_ptr() for g in found]
+            active = np.array(addresses) != 0  # an empty tensor has no address either, and nothing to step
+        at[1] = addresses
         for k in np.flatnonzero((at[0] == at[1]) & (at[0] != 0)):  # p.grad = p: the kernel takes it that arrays do not overlap
             found[k] = self.parameters[k].grad.clone()
             at[1, k] = _address(found[k])
@@ -203,10 +237,10 @@ class CompiledTable(AddressTable):
         stochastic: bool = False,
     ) -> None:
         super().__init__(programs, entries, keys, axes, seed)
-        self.kind = KINDS[self.parameters[0].dtype]
+        self.kind, gradient = KINDS[self.weights[0].dtype], KINDS[self.parameters[0].dtype]
         stochastic = stochastic and self.kind == "bfloat16"
-        slot = "float64" if self.kind == "float64" else "float32"
-        self.kernels = [compiled.build(program, self.kind + " stochastic" * stochastic, slot) for program in programs]
+        kinds = self.kind + " stochastic" * stochastic, KINDS[self.wide], gradient
+        self.kernels = [compiled.build(program, *kinds) for program in programs]
         n = len(self.parameters)
         self.seeds = np.random.SeedSequence(seed).generate_state(n, np.uint32).astype(np.int64) if stochastic else None
 
@@ -227,74 +261,16 @@ class TritonTable(AddressTable):
         super().__init__(programs, entries, keys, axes, seed)
         from thalweg.optim.backends.triton import Launcher
 
-        first = self.parameters[0]
-        kind = str(first.dtype).removeprefix("torch.")
-        slot = "float64" if kind == "float64" else "float32"
-        self.launchers = [Launcher(program, kind, slot, self.tensors.chunks, first.device) for program in programs]
+        p = self.parameters[0]
+        kinds = [str(dtype).removeprefix("torch.") for dtype in (self.weights[0].dtype, self.wide, p.dtype)]
+        self.launchers = [Launcher(program, kinds, self.tensors.chunks, p.device) for program in programs]
 
     def run(self, stage: int, gradients: list[Tensor | None], rows: compiled.Integers, inputs: dict[str, compiled.Floats]) -> Run:
         yield from ()  # nothing has to wait for other tables: there are no sums
         return self.launchers[stage](self.tensors.addresses, rows, inputs)
 
 
-class ListTable(Table):
-    """torch's own operations: lists of tensors (foreach), or tensor by tensor (single) for what lists cannot do."""
-
-    def __init__(
-        self,
-        programs: tuple[Program, ...],
-        entries: Sequence[Entry],
-        keys: Mapping[str, str],
-        axes: int,
-        seed: int,
-        backend: str,
-        differentiable: bool,
-    ) -> None:
-        super().__init__(programs, entries, keys, axes, seed)
-        listed = not any(_one_by_one(program) for program in programs) and not differentiable
-        self.backend = backend if listed else "single"
-
-    def run(self, stage: int, gradients: list[Tensor | None], rows: compiled.Integers, inputs: dict[str, compiled.Floats]) -> Run:
-        program, step = self.programs[stage], self._lists if self.backend == "foreach" else self._singles
-        new = {f"s.{name}": np.empty(len(rows)) for name in program.scalars}
-        runs, done = [], []
-        for row in np.unique(rows[rows >= 0]).tolist():
-            values = foreach.host(program, {name: column[row] for name, column in inputs.items()})
-            places = np.flatnonzero(rows == row).tolist()
-            runs.append(step(program, places, gradients, values))
-            done.append((places, values))
-        yield from merged(runs)
-        for places, values in done:
-            for name, place in program.scalars.items():
-                new[f"s.{name}"][places] = values[place]
-        return new
-
-    def _arrays(self, places: list[int], gradients: list[Tensor | None]) -> dict[str, list[Tensor]]:
-        """The tensors of the program, real, halves widened: p may be a copy then, which has to be put back."""
-        arrays = {"p": self.parameters, "g": gradients, **{f"s.{name}": slots for name, slots in self.slots.items()}}
-        arrays |= {"noise": self.noise} if self.noise else {}
-        return {name: [_computed(tensors[k]) for k in places] for name, tensors in arrays.items()}
-
-    def _lists(self, program: Program, places: list[int], gradients: list[Tensor | None], values: dict[int, Any]) -> Run:
-        arrays = self._arrays(places, gradients)
-        yield from foreach.run(program, arrays, values)
-        if self.parameters[0].dtype in HALVES:
-            torch._foreach_copy_([self.parameters[k] for k in places], arrays["p"])
-
-    def _singles(self, program: Program, places: list[int], gradients: list[Tensor | None], values: dict[int, Any]) -> Run:
-        def arrays(k: int) -> dict[str, Tensor]:
-            return {name: tensors[0] for name, tensors in self._arrays([k], gradients).items()}
-
-        if program.whole_model:
-            yield from foreach.sums(program, list(map(arrays, places)), values)
-        for k in places:
-            new = foreach.single(program, arrays(k), values)
-            for name, value in new.items():
-                home = self.parameters[k] if name == "p" else self.slots[name.removeprefix("s.")][k]
-                (torch.view_as_real(home) if home.is_complex() else home).copy_(value)
-
-
-def all_finite(tables: Sequence[Table], gradients: Sequence[tuple[list[Tensor | None], Mask]], policies: Sequence[str]) -> bool:
+def all_finite(tables: Sequence[Table], gradients: Sequence[Found], policies: Sequence[str]) -> bool:
     """Whether the gradients are finite, of those groups that ask (policies: of each group, see `freeze_nonfinite`).
 
     Raises RuleError where a group's policy is to raise.
@@ -311,17 +287,5 @@ def all_finite(tables: Sequence[Table], gradients: Sequence[tuple[list[Tensor | 
     return fine
 
 
-def _one_by_one(program: Program) -> bool:
-    """Whether a program has to be run tensor by tensor: it has sums over a tensor, or asks for its shape."""
-    return program.shaped or "size" in program.inputs or any(node.op in ("sum", "dot") for node in program.nodes)
-
-
 def _wide(dtype: Any) -> Any:
     return torch.float32 if dtype in HALVES else dtype
-
-
-def _computed(x: Tensor) -> Tensor:
-    """The tensor as it is computed with: complex numbers as pairs of reals, as torch has it; halves widened."""
-    if x.is_complex():
-        return torch.view_as_real(x)
-    return x.float() if x.dtype in HALVES else x

@@ -1,0 +1,177 @@
+"""`diagnose`: is it quick, small and useful?
+
+    python bench/optim/diagnosing.py peer        # sharpness at 10^6 parameters beside curvlinops' operator with SciPy's eigsh
+    python bench/optim/diagnosing.py size        # seconds and memory on 10^7 parameters, against one training step
+    python bench/optim/diagnosing.py useful      # the rate it suggests against a grid of 12, on six problems
+
+Two threads. "useful": the three scripts of examples/, whose grids the two factors of the suggestion (half the largest stable rate, a
+quarter of where the sweep turns) were chosen on, and the same three with another optimizer, which nothing was chosen on. A run's
+loss is the mean of its last fifth; medians of 3 seeds; the budget is the script's own.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+
+
+def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
+    return F.cross_entropy(model(batch[0]), batch[1])
+
+
+def perceptron(widths: list[int], batch: int, batches: int, kind: type[torch.optim.Optimizer] = torch.optim.Adam) -> Any:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for a, b in zip(widths, widths[1:], strict=False):
+        layers += [nn.Linear(a, b), nn.GELU()]
+    model = nn.Sequential(*layers[:-1])
+    data = [(torch.randn(batch, widths[0]), torch.randint(widths[-1], (batch,))) for _ in range(batches)]
+    return model, cross_entropy, data, kind(model.parameters(), lr=1e-3)
+
+
+def peer(rounds: int = 5) -> None:
+    from curvlinops import HessianLinearOperator
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    from thalweg.optim.diagnosis import Hessian, copied, largest
+
+    model, loss, data, optimizer = perceptron([784, 800, 400, 100, 10], 128, 4, torch.optim.SGD)
+    n = sum(p.numel() for p in model.parameters())
+
+    def ours() -> tuple[float, int]:
+        with copied((model, loss, data, optimizer), 4) as one:
+            operator = Hessian(one, 4)
+            found = largest(lambda v: operator @ v, torch.randn(one.n, generator=torch.Generator().manual_seed(0)))
+            return found.value, found.steps
+
+    def theirs() -> tuple[float, int]:
+        operator = HessianLinearOperator(model, nn.CrossEntropyLoss(), dict(model.named_parameters()), data).to_scipy()
+        count = 0
+
+        def product(v: Any) -> Any:
+            nonlocal count
+            count += 1
+            return operator @ v
+
+        wrapped = LinearOperator(operator.shape, matvec=product, dtype=operator.dtype)
+        value = eigsh(wrapped, k=1, which="LA", tol=5e-3, return_eigenvectors=False)[0]
+        return float(value), count
+
+    times: dict[str, list[float]] = {"thalweg": [], "curvlinops, eigsh": []}
+    found: dict[str, tuple[float, int]] = {}
+    for _ in range(rounds):
+        for name, run in (("thalweg", ours), ("curvlinops, eigsh", theirs)):
+            began = time.perf_counter()
+            found[name] = run()
+            times[name].append(time.perf_counter() - began)
+    ratios = sorted(b / a for a, b in zip(*times.values(), strict=True))
+    print(f"{n:,} parameters, the mean loss of 4 batches of 128, tolerance 0.5%\n")
+    print("| | sharpness | products | s (median) |\n| --- | --- | --- | --- |")
+    for name, (value, count) in found.items():
+        print(f"| {name} | {value:.5g} | {count} | {statistics.median(times[name]):.2f} |")
+    print(f"\ncurvlinops over thalweg: {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+
+
+SIZED = """
+import resource, sys, time
+sys.path.insert(0, {here!r})
+import torch, scipy.linalg, numba
+import thalweg.optim.dynamics, thalweg.optim.diagnosis
+from diagnosing import perceptron
+begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+problem = perceptron([1024, 2048, 2048, 1536, 512, 100], 128, 16)
+model, loss, data, optimizer = problem
+t = time.perf_counter()
+{work}
+seconds = time.perf_counter() - t
+print(sum(p.numel() for p in model.parameters()), seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - begun) / 1024)
+"""
+STEP = "loss(model, data[0]).backward(); optimizer.step()"
+DIAGNOSE = "thalweg.optim.diagnosis.diagnose(problem)"
+
+
+def size(rounds: int = 3) -> None:
+    found: dict[str, list[list[float]]] = {"one training step": [], "diagnose": []}
+    for _ in range(rounds):
+        for name, work in (("one training step", STEP), ("diagnose", DIAGNOSE)):
+            code = SIZED.format(here=str(Path(__file__).parent), work=work)
+            out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+            found[name].append([float(x) for x in out.split()])
+    print(f"{found['diagnose'][0][0]:,.0f} parameters, Adam, batches of 128; memory above that of the imports\n")
+    print("| | s (median, range) | MB |\n| --- | --- | --- |")
+    for name, rows in found.items():
+        seconds = [row[1] for row in rows]
+        print(f"| {name} | {statistics.median(seconds):.1f} ({min(seconds):.1f} to {max(seconds):.1f}) | {rows[0][2]:,.0f} |")
+    ratio = [b[2] / a[2] for a, b in zip(*found.values(), strict=True)]
+    print(f"\nmemory of diagnose over that of a step: {statistics.median(ratio):.2f}")
+
+
+def train(problem: Any, steps: int) -> float:
+    model, loss, data, optimizer = problem
+    losses: list[float] = []
+    while len(losses) < steps:
+        for batch in data:
+            optimizer.zero_grad()
+            value = loss(model, batch)
+            value.backward()
+            optimizer.step()
+            losses.append(value.item())
+            if not math.isfinite(losses[-1]):
+                return math.inf
+    return sum(losses[-steps // 5 :]) / (steps // 5)
+
+
+def useful(seeds: int = 3) -> None:
+    import diabetes
+    import digits
+    import letters
+
+    from thalweg.optim.diagnosis import diagnose
+
+    momentum = {"momentum": 0.9}
+    cases: list[tuple[str, Any, Callable[..., torch.optim.Optimizer] | None, dict[str, float]]] = [
+        ("digits, momentum", digits, None, {}),
+        ("letters, Adam", letters, None, {}),
+        ("diabetes, SGD", diabetes, None, {}),
+        ("digits, Adam (held out)", digits, torch.optim.Adam, {}),
+        ("letters, momentum (held out)", letters, torch.optim.SGD, momentum),
+        ("diabetes, Adam (held out)", diabetes, torch.optim.Adam, {}),
+    ]
+    rates = [10 ** (-11 / 3 + k / 3) for k in range(12)]
+    print("| problem | suggested | its loss | best of the grid | its loss | above it | losses by rate, 2.2e-4 to 1 |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    for name, module, kind, options in cases:
+
+        def made(lr: float | None, seed: int, module: Any = module, kind: Any = kind, options: dict[str, float] = options) -> Any:
+            model, loss, data, optimizer = module.make_problem(seed=seed) if lr is None else module.make_problem(lr, seed)
+            if kind is not None:
+                optimizer = kind(model.parameters(), lr=1e-3 if lr is None else lr, **options)
+            return model, loss, data, optimizer
+
+        suggested = [diagnose(made(None, seed)).suggestion or math.nan for seed in range(seeds)]
+        ours = statistics.median(train(made(lr, seed), module.STEPS) for seed, lr in enumerate(suggested))
+        grid = [statistics.median(train(made(lr, seed), module.STEPS) for seed in range(seeds)) for lr in rates]
+        best = min(grid)
+        shown = ", ".join("-" if not math.isfinite(x) else f"{x:.3g}" for x in grid)
+        lrs = "/".join(f"{lr:.2g}" for lr in suggested)
+        print(
+            f"| {name} | {lrs} | {ours:.4g} | {rates[grid.index(best)]:.2g} | {best:.4g} | {ours / best - 1:+.1%} | {shown} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    {"peer": peer, "size": size, "useful": useful}[sys.argv[1]]()

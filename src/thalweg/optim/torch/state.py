@@ -1,0 +1,63 @@
+"""The state of a parameter in torch's spelling: made complete before a step, and as checkpoints hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import RuleError
+from thalweg.optim.program import Program
+from thalweg.optim.rule import Rule
+from thalweg.optim.torch.names import slot_key
+
+
+def complete(state: dict[str, Any], p: Tensor, rule: Rule, program: Program, *, dtype: Any, master: bool) -> None:
+    """Add new slots where there are none; bring loaded ones to that dtype and the layout of the kernel.
+
+    master: of a parameter of 16 bits, whether "master" holds it in float32.
+    """
+    started = bool(state)  # torch's SGD counts no steps: whoever has a buffer has made one
+    state.setdefault("step", torch.tensor(float(started)))
+    for name, initial in {**dict.fromkeys(program.slots, 0.0), **rule.slots.of(rule)}.items():
+        if name in program.slots:
+            key = slot_key(type(rule), name)
+            held, axis = state.get(key), {"row": -1, "col": -2}.get(rule.shapes.get(name, ""))
+            like = p.detach() if axis is None else p.detach().narrow(axis, 0, 1)
+            if held is None:
+                state[key] = torch.full_like(like, initial, dtype=dtype, memory_format=torch.preserve_format)
+            elif held.shape != like.shape:
+                msg = f"state {key!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}; it is another model's"
+                raise RuleError(msg)
+            elif held.dtype != dtype or held.device != p.device or (axis is None and held.stride() != p.stride()):
+                state[key] = torch.empty_like(like, dtype=dtype).copy_(held)
+    held = state.pop("master", None)
+    if master and held is not None and (held.dtype, held.device, held.stride()) == (torch.float32, p.device, p.stride()):
+        state["master"] = held
+    elif master:
+        state["master"] = torch.empty_like(p.detach(), dtype=torch.float32).copy_(p.detach() if held is None else held)
+    for name, initial in rule.scalars.of(rule).items():
+        state.setdefault(slot_key(type(rule), name), torch.tensor(initial, dtype=torch.float64))
+
+
+def check_rules(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) -> None:
+    """Raises RuleError where the saved groups are those of other rules; transforms keep no state, and may be others."""
+    for ours, theirs in zip(groups, saved, strict=False):
+        if _bare_name(theirs.get("rule", ours["rule"])) != _bare_name(ours["rule"]):
+            msg = f"the state is that of {theirs['rule']}, this optimizer's rule is {ours['rule']}"
+            raise RuleError(msg)
+
+
+def exact(state: dict[Tensor, dict[str, Any]], parameters: Sequence[Tensor], saved: dict[str, Any]) -> None:
+    """Take again what torch has cast to the parameter's dtype: slots of halves may be float32, scalars are float64."""
+    places = [place for group in saved["param_groups"] for place in group["params"]]
+    for place, p in zip(places, parameters, strict=True):
+        for key, value in saved["state"].get(place, {}).items():
+            if isinstance(value, Tensor) and value.dtype != state[p][key].dtype:
+                state[p][key] = value.to(p.device, copy=True)
+
+
+def _bare_name(name: str) -> str:
+    return name.rsplit("|", 1)[-1]
