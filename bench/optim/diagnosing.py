@@ -4,13 +4,14 @@
     python bench/optim/diagnosing.py size        # seconds and memory on 10^7 parameters, against one training step
     python bench/optim/diagnosing.py useful      # the rate it suggests against a grid of 12, on six problems
 
-Two threads. "useful": the three scripts of examples/, whose grids the two factors of the suggestion (half the largest stable rate, a
-quarter of where the sweep turns) were chosen on, and the same three with another optimizer, which nothing was chosen on. A run's
-loss is the mean of its last fifth; medians of 3 seeds; the budget is the script's own.
+Two threads. "useful": the three scripts of examples/, on whose grids the two factors of the suggestion (half the largest stable
+rate, a sixth of where the sweep turns) were chosen, and the same three with another optimizer, which nothing was chosen on. A
+run's loss is the mean of its last fifth; medians of 3 seeds; the budget is the script's own.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 import subprocess
@@ -34,7 +35,7 @@ def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
 def perceptron(widths: list[int], batch: int, batches: int, kind: type[torch.optim.Optimizer] = torch.optim.Adam) -> Any:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in itertools.pairwise(widths):
         layers += [nn.Linear(a, b), nn.GELU()]
     model = nn.Sequential(*layers[:-1])
     data = [(torch.randn(batch, widths[0]), torch.randint(widths[-1], (batch,))) for _ in range(batches)]
@@ -57,7 +58,7 @@ def peer(rounds: int = 5) -> None:
             return found.value, found.steps
 
     def theirs() -> tuple[float, int]:
-        operator = HessianLinearOperator(model, nn.CrossEntropyLoss(), dict(model.named_parameters()), data).to_scipy()
+        operator = HessianLinearOperator(model, nn.CrossEntropyLoss(), list(model.parameters()), data).to_scipy()
         count = 0
 
         def product(v: Any) -> Any:

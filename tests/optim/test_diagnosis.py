@@ -84,20 +84,21 @@ def digest(*things: Any) -> str:
 
 @given(st.integers(2, 30), st.integers(0, 1000), st.sampled_from([0, 40_000_000]))
 def test_lanczos_finds_the_largest_eigenvalue(n: int, seed: int, room: int) -> None:
-    """With all vectors kept, and with two."""
+    """With all vectors kept, and with two: one that stands out to 1%; of any, a value within its error of an eigenvalue."""
     rng = torch.Generator().manual_seed(seed)
     basis, _ = torch.linalg.qr(torch.randn(n, n, generator=rng, dtype=torch.float64))
-    values = torch.linspace(-1, 3, n, dtype=torch.float64)
-    matrix = basis @ torch.diag(values) @ basis.T
+    dense = torch.linspace(-1, 2, n, dtype=torch.float64)
+    values = torch.cat([dense[:-1], torch.tensor([3.0], dtype=torch.float64)])
     from thalweg.optim.diagnosis import curvature
 
     whole, curvature.ROOM = curvature.ROOM, room
     try:
-        found = largest(lambda v: matrix @ v, torch.randn(n, generator=rng, dtype=torch.float64))
+        start = torch.randn(n, generator=rng, dtype=torch.float64)
+        found, of_dense = (largest(lambda v, w=w: basis @ (w * (basis.T @ v)), start) for w in (values, dense))  # type: ignore[misc]
     finally:
         curvature.ROOM = whole
     assert found.value == pytest.approx(3, rel=0.01)
-    assert abs(found.value - 3) <= found.error + 1e-9
+    assert float((dense - of_dense.value).abs().min()) <= of_dense.error + 1e-9
 
 
 def test_random_signs_find_the_trace_within_their_error() -> None:
@@ -255,9 +256,7 @@ def busy(make: Any) -> Problem:
     return model, cross_entropy, data, optimizer
 
 
-@pytest.mark.parametrize(
-    "make", [torch.optim.Adam, ours.Adam, ours.NAdam], ids=lambda make: f"{make.__module__}.{make.__name__}"
-)
+@pytest.mark.parametrize("make", [torch.optim.Adam, ours.Adam, ours.NAdam], ids=lambda make: f"{make.__module__}.{make.__name__}")
 def test_nothing_of_the_owners_moves(make: Any) -> None:
     problem = busy(make)
     before = digest(*problem)
@@ -301,7 +300,7 @@ def test_the_sweep_turns_at_the_edge_of_a_valley() -> None:
     assert found.turned
     assert 0.25 <= found.edge < 4.0
     assert found.valley < found.edge
-    assert found.suggestion == pytest.approx(found.edge / 4)
+    assert found.suggestion == pytest.approx(found.edge / 6)
     assert 1e-3 < found.steepest < 0.25
 
 

@@ -91,7 +91,7 @@ def _has_no_second(error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class Eigenvalue:
-    """value: the largest eigenvalue; error: a bound on its distance to one; steps: products that it took."""
+    """value: the largest eigenvalue; error: how far the true one may be; steps: products that it took."""
 
     value: float
     error: float
@@ -101,19 +101,20 @@ class Eigenvalue:
 def largest(product: Product, start: Tensor, *, tolerance: float = 5e-3, steps: int = 40) -> Eigenvalue:
     """The largest eigenvalue of a symmetric operator, by Lanczos' method.   start: (n,)
 
-    Ends when the bound |b_k y_k| (the last off-diagonal times the last component of the Ritz vector) is below the tolerance. Every
-    vector is made orthogonal to all before while they fit into memory, to the last two beyond: that costs steps, not accuracy.
+    Ends when the residual |b_k y_k| (the last off-diagonal, the last component of the Ritz vector) is below the tolerance: some
+    eigenvalue is so near, and none beyond it has shown. Every vector is made orthogonal to all before while they fit into memory,
+    to the last two beyond: that costs steps, not accuracy.
     """
     keep = steps if start.numel() * steps <= ROOM else 2
-    v = start / start.norm()
+    v, error = start / start.norm(), float("nan")
     kept, diagonal, beside = [v], list[float](), list[float]()
-    value = error = float("nan")
+    value = float("nan")
     for k in range(min(steps, start.numel())):
-        w = product(v)
+        w = product(v).clone()
         diagonal.append(float(torch.dot(w, v)))
         for _ in range(2):  # twice is enough
             for u in kept:
-                w = w - torch.dot(w, u) * u
+                w.sub_(u, alpha=float(torch.dot(w, u)))
         b = float(w.norm())
         matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
         if beside:
@@ -124,7 +125,7 @@ def largest(product: Product, start: Tensor, *, tolerance: float = 5e-3, steps: 
         if error <= tolerance * abs(value) or b <= 1e-7 * float(values.abs().max()):
             return Eigenvalue(value, error, k + 1)
         beside.append(b)
-        v = w / b
+        v = w.div_(b)
         kept = [*kept, v][-keep:]
     return Eigenvalue(value, error, len(diagonal))
 

@@ -38,7 +38,7 @@ class Diagnosis:
     """What was found.
 
     rows: in the order to read them; sweep: the range test, None if it was left out; suggestion: the lesser of half the largest
-    stable rate and a quarter of where the sweep turns, None without both; notes: how it was measured.
+    stable rate and a sixth of where the sweep turns, None without both; notes: how it was measured.
     """
 
     rows: list[Row]
@@ -88,7 +88,8 @@ def diagnose(
         curved, laplacian = _curvature(one, hessian, rates, lambda k: tell(min(2 * count + k, work), work))
         rows = _rows(one, seen, rates, noise, weighted, curved, laplacian, size)
         del hessian
-        found = _swept(one) if sweep else None
+        stable = next(row.value for row in rows if row.name == "largest stable rate")
+        found = _swept(one, stable) if sweep else None
         tell(work, work)
     return _told(rows, found, one, hessian_batches)
 
@@ -287,9 +288,11 @@ def _noise_rows(rates: Rates, noise: NoiseScale, weighted: float, size: float, l
     return rows
 
 
-def _swept(one: Problem) -> RangeTest | None:
+def _swept(one: Problem, stable: float) -> RangeTest | None:
+    """The sweep, over the five decades about the largest stable rate that matter; over all eight where there is none."""
+    lo, hi, steps = (1e-4 * stable, 10 * stable, 63) if 0 < stable < math.inf else (1e-7, 10.0, 100)
     try:
-        return swept(one, 1e-7, 10.0, 100, 0.9)
+        return swept(one, lo, hi, steps, 0.9)
     except (InputError, RuleError):
         return None
 

@@ -38,8 +38,8 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float:
-        """A quarter of the edge; the factor is measured, see bench/optim/diagnosing.py."""
-        return self.edge / 4
+        """A sixth of the edge; the factor is measured, see bench/optim/diagnosing.py."""
+        return self.edge / 6
 
 
 def lr_range_test(
