@@ -7,7 +7,7 @@ import hashlib
 import io
 import pickle
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,15 @@ class Valley(nn.Module):
         super().__init__()
         self.p = nn.Parameter(torch.ones(len(curvatures), dtype=torch.float64))
         self.register_buffer("a", torch.tensor(curvatures, dtype=torch.float64))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads on a busy machine wait for each other at every small operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def valley(curvatures: list[float], make: Callable[..., torch.optim.Optimizer] = torch.optim.SGD, **options: Any) -> Problem:
@@ -302,6 +311,16 @@ def test_the_sweep_turns_at_the_edge_of_a_valley() -> None:
     assert found.valley < found.edge
     assert found.suggestion == pytest.approx(found.edge / 6)
     assert 1e-3 < found.steepest < 0.25
+
+
+def test_a_sweep_whose_loss_never_falls_suggests_nothing() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    data = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(8)]
+    loss = lambda model, batch: F.mse_loss(0 * model(batch[0]), batch[1])  # noqa: E731
+    found = lr_range_test((model, loss, data, torch.optim.SGD(model.parameters(), lr=0.1)), 1e-4, 1.0, 60, 0.9)
+    assert not found.fell
+    assert np.isnan(found.suggestion)
 
 
 def test_attention_is_differentiated_twice() -> None:

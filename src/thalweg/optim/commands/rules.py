@@ -51,7 +51,7 @@ def list_(markdown: bool, json: bool) -> None:
 @click.argument("numbers", nargs=-1, type=click.UNPROCESSED, metavar="[--NAME VALUE]...")
 @options.json_option
 def show(rule: str, numbers: tuple[str, ...], json: bool) -> None:
-    """Formula, source, code, program and cost of a rule.
+    """Formula, source, code, program, cost, flow and limit of a rule.
 
     RULE is a name of `thalweg optim list`, or your own as FILE.py:NAME. Its numbers follow as --lr 0.01, its switches as
     --centered or --no-centered, its choices as --eps-at inside; --like torch, optax or keras takes the form of that library.
@@ -62,12 +62,14 @@ def show(rule: str, numbers: tuple[str, ...], json: bool) -> None:
     programs = chosen.programs()
     written = "\n".join(map(str, programs))
     value = facts | {"repr": repr(chosen), "config": chosen.to_config(), "docstring": _docstring(chosen), "program": written}
-    value |= {"costs": [each.cost() for each in programs]}
+    known = _dynamics(chosen)
+    value |= {"costs": [each.cost() for each in programs], "dynamics": known}
 
     def tell() -> None:
         console.print("\n\n".join(filter(None, [repr(chosen), _docstring(chosen)])) + "\n")
         console.table(["number", "value", "kind"], _fields(chosen))
-        console.print(f"\n{_code(chosen)}\n\nWhat one step runs:\n\n{written}")
+        console.print(f"\n{_code(chosen)}\n\nWhat one step runs:\n\n{written}\n")
+        console.table(["what it will do", ""], list(known.items()))
 
     console.result(value, tell)
 
@@ -88,6 +90,29 @@ def _facts(rule: Rule) -> dict[str, Any]:
         "bytes": sum(each.reads + each.writes for each in costs),
         "formula": formula,
     }
+
+
+def _dynamics(rule: Rule) -> dict[str, str]:
+    """The equation that small steps follow, and the largest rate; why not, for a rule that has none."""
+    from thalweg.errors import RuleError
+    from thalweg.optim.dynamics import flow, stability
+
+    found = {}
+    try:
+        scaled = flow(rule).scaled
+        numbers = [each.name for each in fields(rule) if f"self.{each.name}" in {n for p in scaled.programs for n in p.inputs}]
+        kept = [f"{name}^h" for name in numbers if name not in scaled.powers and scaled.kind(name) == "decay"]
+        powers = {name.removeprefix("s."): scaled.power(name) for name in (*numbers, *scaled.slots, *scaled.scalars)}
+        moved = [f"{'h' if power == 1 else f'h^{power:g}'} {name}" for name, power in powers.items() if power]
+        found["steps of length h"] = ", ".join([*moved, *kept])
+    except RuleError as error:
+        found["steps of length h"] = str(error)
+    try:
+        limit = stability(rule)
+        found["largest lr times curvature"] = f"{limit.limit:.6g}{f' ({limit.note})' if limit.note else ''}"
+    except RuleError as error:
+        found["largest lr times curvature"] = str(error)
+    return found
 
 
 def _docstring(rule: Rule) -> str:

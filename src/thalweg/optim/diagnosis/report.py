@@ -304,5 +304,8 @@ def _told(rows: list[Row], found: RangeTest | None, one: Problem, hessian_batche
         each for each in (found.suggestion if found else math.inf, stable / 2 if stable > 0 else math.inf) if math.isfinite(each)
     ]
     some = min(hessian_batches, len(one.batches))
-    notes = [f"{len(one.batches)} batches of {one.sizes[0]} samples; curvature from {some} of them, in the mode the model is in"]
+    notes = (
+        [] if found is None or found.fell else ["the sweep's loss never fell by more than its noise: it says nothing of the rate"]
+    )
+    notes += [f"{len(one.batches)} batches of {one.sizes[0]} samples; curvature from {some} of them, in the mode the model is in"]
     return Diagnosis(rows, found, min(tried) if tried else None, notes)

@@ -25,7 +25,8 @@ class RangeTest:
     """rates, losses, smooth: (m,), the rate of each step, its loss before the step, and the loss smoothed.
 
     steepest: where the smoothed loss falls fastest over half a decade of rates; valley: where it is least; edge: where it has
-    risen above its least by a tenth of what it had fallen, the last rate if it never does; turned: whether it did.
+    risen above its least by a tenth of what it had fallen, the last rate if it never does; turned: whether it did; fell: whether
+    the loss fell by more than its noise, without which the others mean nothing.
     """
 
     rates: Doubles
@@ -35,11 +36,12 @@ class RangeTest:
     valley: float
     edge: float
     turned: bool
+    fell: bool
 
     @property
     def suggestion(self) -> float:
         """A sixth of the edge; the factor is measured, see bench/optim/diagnosing.py."""
-        return self.edge / 6
+        return self.edge / 6 if self.fell else math.nan
 
 
 def lr_range_test(
@@ -103,6 +105,7 @@ def _read(rates: Doubles, losses: Doubles, smooth: Doubles, ended: bool) -> Rang
     half = max(round(math.log(10) / 2 / math.log(rates[1] / rates[0])), 1)  # steps of half a decade
     falls = smooth[half:] - smooth[:-half] if len(smooth) > half else np.zeros(1)
     steepest = min(int(np.argmin(falls)) + half // 2, len(rates) - 1)
-    return RangeTest(
-        rates, losses, smooth, float(rates[steepest]), float(rates[valley]), float(rates[edge]), bool(len(risen)) or ended
-    )
+    turned = bool(len(risen)) or ended
+    start = losses[:half]  # rates that do nothing yet: their spread is noise
+    fell = bool(start.mean() - smooth[valley] > 2 * start.std() / len(start) ** 0.5)
+    return RangeTest(rates, losses, smooth, float(rates[steepest]), float(rates[valley]), float(rates[edge]), turned, fell)

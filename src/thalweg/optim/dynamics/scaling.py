@@ -58,6 +58,10 @@ class Scaled:
         """The k of h^k by which a number (a field, or "s.m" for a slot) changes."""
         return self.powers.get(name, 1.0 if self._kinds.get(name) == "rate" else 0.0)
 
+    def kind(self, name: str) -> str:
+        """What a field is declared as: "rate", "decay", "const"."""
+        return self._kinds[name]
+
     def numbers(self, h: Any) -> dict[str, Any]:
         """The hyper-parameters at step h, by the names of a program's inputs."""
         made: dict[str, Any] = {}

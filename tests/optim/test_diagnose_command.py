@@ -1,0 +1,140 @@
+"""`thalweg optim diagnose`: what it says of a user's file, and one clear line for whatever cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from thalweg import cli
+
+TRAIN = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+def loss(model, batch):
+    x, y = batch
+    return F.mse_loss(model(x), y)
+
+def make_problem(lr=0.05):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 1))
+    x = torch.randn(96, 3)
+    data = list(zip(x.split(16), x.sum(1, keepdim=True).split(16)))
+    return model, loss, data, torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+
+def demanding(lr):
+    return make_problem(lr)
+
+def failing():
+    return 1 / 0
+
+def few():
+    return make_problem()[:3]
+
+def nan():
+    model, _, data, optimizer = make_problem()
+    return model, lambda model, batch: loss(model, batch) * float("nan"), data, optimizer
+
+def loses():
+    model, _, data, optimizer = make_problem()
+    return model, lambda model, batch: batch["x"], data, optimizer
+
+def empty():
+    model, loss, _, optimizer = make_problem()
+    return model, loss, [], optimizer
+
+number = 3
+"""
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(TRAIN)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads on a busy machine wait for each other at every small operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(cli.program, ["optim", "diagnose", *args])
+
+
+def test_the_table_says_what_the_rate_may_be(train: Path) -> None:
+    result = run("train.py:make_problem")
+    assert result.exit_code == 0, result.stderr
+    for name in (
+        "sharpness",
+        "largest stable rate",
+        "rate / largest stable",
+        "noise scale (critical batch)",
+        "a rate to begin with",
+    ):
+        assert name in result.stdout
+    assert "lr times curvature may be 3.8 for this rule" in result.stdout
+    assert any(mark in result.stdout for mark in "▁▂▃▄▅▆▇█")
+
+
+def test_json_holds_the_rows_and_the_sweep(train: Path) -> None:
+    found: dict[str, Any] = json.loads(run("train.py:make_problem", "--json", "--quiet").stdout)["result"]
+    rows = {row["name"]: row["value"] for row in found["rows"]}
+    assert rows["largest stable rate"] * rows["sharpness"] == pytest.approx(3.8, rel=1e-6)
+    assert len(found["sweep"]["rates"]) == len(found["sweep"]["smooth"])
+    without = json.loads(run("train.py:make_problem", "--json", "--quiet", "--no-sweep").stdout)["result"]
+    assert without["sweep"] is None
+    assert without["suggestion"] == pytest.approx(rows["largest stable rate"] / 2)
+
+
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_the_page_draws_the_sweep_and_loads_nothing(train: Path, locale: str) -> None:
+    assert run("train.py:make_problem", "--out", "lr.html", "--locale", locale).exit_code == 0
+    page = (train / "lr.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert ("学习率" in page) == (locale == "zh")
+    again = run("train.py:make_problem", "--out", "lr.html")
+    assert again.exit_code == 1
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "said"),
+    [
+        (["train.py"], 2, "names no function: it is FILE.py:FUNCTION"),
+        (["train.py:make_problem", "--no-sweep", "--out", "lr.html"], 2, "--out draws the sweep"),
+        (["train.py:make_problem", "--batches", "2"], 2, "at least 3"),
+        (["gone.py:make_problem"], 1, "there is no file 'gone.py'"),
+        (["train.py:make_problm"], 1, "has no 'make_problm'. Did you mean make_problem?"),
+        (["train.py:number"], 1, "is int, not a function that returns"),
+        (["train.py:demanding"], 1, "needs lr: it is called without arguments, so give them defaults"),
+        (["train.py:failing"], 1, "train.py:failing fails: ZeroDivisionError in line"),
+        (["train.py:few"], 1, "not tuple of 3"),
+        (["train.py:nan"], 1, "the loss of batch 1 is nan"),
+        (["train.py:loses"], 1, "the model, the loss or the data fail: TypeError in line"),
+        (["train.py:empty"], 1, "the data hold no batch"),
+        (["broken.py:make_problem"], 1, "broken.py does not run: SyntaxError in line 1"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_whatever_cannot_be_is_one_line_and_its_status(train: Path, args: list[str], status: int, said: str) -> None:
+    (train / "broken.py").write_text("def = 3\n")
+    result = run(*args)
+    assert result.exit_code == status, result.stderr
+    first, *rest = [line for line in result.stderr.splitlines() if not line.startswith("working")]
+    assert said in first
+    assert rest == (["Try: thalweg optim diagnose --help"] if status == 2 else [])
+    assert result.stdout == ""
