@@ -1,9 +1,9 @@
 """Whole runs, in pairs: from the text of `en` to vectors on disk, and nothing else on the machine.
 
-Question: how many times as long does gensim take (skip-gram, window 10, 5 epochs; CBOW) as `thalweg words fit` with default settings?
-Each run is a fresh process: ours reads the raw text, the peer our token dump (it is spared the tokeniser), builds its vocabulary,
-trains and saves. Taken in turn, each after one of ours; the ratio is that of neighbours; medians and ranges.
-Command: THALWEG_DATA=... python bench/words/whole.py [rounds] [threads] [peer ...]      (6 minutes a round of gensim-sg, two threads)
+Question: how many times as long does gensim take (skip-gram, window 10, 5 epochs; CBOW) as `thalweg words fit` with default
+settings? Each run is a fresh process: ours reads the raw text, the peer our token dump (it is spared the tokeniser), builds its
+vocabulary, trains and saves. Taken in turn, each after one of ours; the ratio is that of neighbours; medians and ranges.
+Command: THALWEG_DATA=... python bench/words/whole.py [rounds] [threads] [peer ...]   (9 minutes a round of gensim-sg, two threads)
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg import optim
-from thalweg.errors import RuleError
-from thalweg.optim.dynamics import convert, linear, stability, stationary
+from thalweg.errors import InputError, RuleError
+from thalweg.optim.dynamics import convert, escape_time, kramers_time, linear, stability, stationary
 from thalweg.optim.ops import where
-from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate
+from thalweg.optim.rule import Rule, Slots, Stages, State, Value, const, decay, rate
+from thalweg.optim.rules.staged import Staged
 
 momenta = st.floats(0.0, 0.99)
 
@@ -50,6 +51,52 @@ def test_the_limits_of_plain_rules() -> None:
     assert stability(optim.RK(order="4")).limit == pytest.approx(2.7852935634, rel=1e-8)  # x^3 - 4 x^2 + 12 x = 24
     assert stability(optim.Adam()).map.frozen == ("v",)
     assert stability(optim.HeavyBall()).map.frozen == ()
+
+
+def test_sharpness_aware_steps_lower_the_limit() -> None:
+    """With e = rho g, not normalised: x (1 + rho lambda) < 2."""
+
+    @dataclass(frozen=True)
+    class Ahead(Staged):
+        lr: float = rate(0.1)
+        rho: float = const(0.05)
+
+        def stages(self, p: Value, s: State, t: Value) -> Stages:
+            p, g = self.decayed(p, (yield p))
+            g = self.slope(p + self.rho * g, (yield p + self.rho * g))
+            return p - self.lr * g, s
+
+    x = stability(Ahead()).limit
+    assert x * (1 + 0.05 * x / 0.1) == pytest.approx(2, rel=1e-8)
+
+
+def double_well(x: np.ndarray) -> np.ndarray:
+    return np.asarray((x[:, 0] ** 2 - 1) ** 2 / 4)
+
+
+WELLS = double_well, lambda x: x * (x**2 - 1)
+
+
+def test_the_time_to_leave_a_well_is_the_double_integral_and_nearly_kramers_formula() -> None:
+    """L = (p^2 - 1)^2 / 4, dL = 1/4: the formula is 12.4, 7.7, 5.4% low at dL / T = 4, 6, 8."""
+    assert escape_time(WELLS, -1.0, 1.0, 1 / 16) == pytest.approx(277.1, abs=0.1)
+    assert kramers_time(WELLS, -1.0, 0.0, 1 / 16) == pytest.approx(242.6, abs=0.1)
+    for depth, low in ((4, 0.124), (6, 0.077), (8, 0.054)):
+        ratio = kramers_time(WELLS, -1.0, 0.0, 0.25 / depth) / escape_time(WELLS, -1.0, 1.0, 0.25 / depth)
+        assert 1 - ratio == pytest.approx(low, abs=0.001)
+    assert escape_time(WELLS, 1.0, -1.0, 1 / 16) == pytest.approx(escape_time(WELLS, -1.0, 1.0, 1 / 16), rel=1e-6)
+
+
+def test_noisy_steps_leave_a_well_after_that_time() -> None:
+    """4,000 walkers for 300 units of time; the mean by the rate of those that arrive."""
+    rng, lr, temperature = np.random.default_rng(0), 0.01, 1 / 16
+    p, arrived, spent = np.full(4000, -1.0), 0, 0.0
+    for _ in range(30_000):
+        p = p - lr * p * (p**2 - 1) + np.sqrt(2 * temperature * lr) * rng.standard_normal(len(p))
+        spent += lr * len(p)
+        arrived += int((p >= 1).sum())
+        p = p[p < 1]
+    assert spent / arrived == pytest.approx(escape_time(WELLS, -1.0, 1.0, temperature), rel=0.05)
 
 
 @pytest.mark.parametrize("rule", [optim.SignSGD(), optim.Lion()], ids=repr)
@@ -155,7 +202,27 @@ def test_adaptive_rules_follow_the_square_root() -> None:
         convert(optim.SGD(), momentum=0.5)
 
 
+def test_a_torch_optimizer_stands_for_its_rule() -> None:
+    import torch
+
+    p = [torch.zeros(2, requires_grad=True)]
+    assert stability(torch.optim.SGD(p, lr=0.1, momentum=0.9)).limit == pytest.approx(3.8)
+    assert stability(optim.torch.Adam(p, lr=0.1)).limit == pytest.approx(38)
+    assert stationary(torch.optim.SGD(p, lr=0.1), 1.0).variance == pytest.approx(0.1 / 1.9)
+    groups = [{"params": p, "lr": 0.1}, {"params": [torch.zeros(1, requires_grad=True)], "lr": 0.2}]
+    with pytest.raises(RuleError, match="have different rules"):
+        stability(torch.optim.SGD(groups))
+    with pytest.raises(RuleError, match="'adam' is not a rule"):
+        stability("adam")  # type: ignore[arg-type]
+
+
 def test_wrong_use_is_one_line() -> None:
+    with pytest.raises(InputError, match="temperature=0 must be above 0"):
+        escape_time(WELLS, -1.0, 1.0, 0)
+    with pytest.raises(InputError, match="does not rise beyond"):
+        escape_time((lambda x: 0 * x[:, 0], np.zeros_like), 0.0, 1.0, 1.0)
+    with pytest.raises(InputError, match="give a minimum and a maximum"):
+        kramers_time(WELLS, 0.0, -1.0, 0.1)
     with pytest.raises(RuleError, match="sums over tensors"):
         stability(optim.LAMB())
     with pytest.raises(RuleError, match="does not move"):

@@ -113,6 +113,8 @@ def __getattr__(name: str) -> object:
     if name in (
         "ops",
         "schedules",
+        "dynamics",
+        "diagnosis",
         "torch",
         "optax",
         "keras",

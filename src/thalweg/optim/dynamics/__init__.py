@@ -1,6 +1,7 @@
 """What a rule and a rate will do, before the run: from the rule's own program, without a formula for each rule."""
 
 from thalweg.optim.dynamics.convert import convert
+from thalweg.optim.dynamics.escape import escape_time, kramers_time
 from thalweg.optim.dynamics.flow import Flow, Trajectory, flow
 from thalweg.optim.dynamics.linear import Linear, linear
 from thalweg.optim.dynamics.modified import Modified, modified_equation
@@ -18,7 +19,9 @@ __all__ = [
     "Stationary",
     "Trajectory",
     "convert",
+    "escape_time",
     "flow",
+    "kramers_time",
     "linear",
     "modified_equation",
     "order",

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from thalweg.energies.contract import Energy, Floats, as_points, value_and_gradient
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.backends.reference import NUMPY, Functions
-from thalweg.optim.dynamics.linear import COMPLEX, LATE
+from thalweg.optim.dynamics.linear import COMPLEX, LATE, AnyRule, as_rule
 from thalweg.optim.dynamics.scaling import Array, Gradient, Scaled, Values, advance
 from thalweg.optim.rule import Rule
 
@@ -158,12 +158,13 @@ class Flow:
         return Trajectory(found.t - tau, np.stack([each["p"] for each in states]), slots)
 
 
-def flow(rule: Rule, limit: str = "inertial") -> Flow:
+def flow(rule: AnyRule, limit: str = "inertial") -> Flow:
     """The differential equation behind a rule, in units of its steps.
 
     limit: "inertial" scales lr and decays together, so that momentum keeps its meaning; "rate" lets lr -> 0 at fixed decays.
     Raises RuleError for a rule without such a limit, InputError for another `limit`.
     """
+    rule = as_rule(rule)
     if limit not in ("inertial", "rate"):
         msg = f"limit={limit!r}: it is 'inertial' or 'rate'"
         raise InputError(msg)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,11 @@ from thalweg.optim.backends.reference import NUMPY, Functions, evaluate
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
 
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
 Doubles = npt.NDArray[np.float64]
+AnyRule: TypeAlias = "Rule | Optimizer"  # an optimizer of ours or of torch.optim stands for its rule
 
 _H = 1e-30  # of the complex step: its square is lost beside 1
 _SMALL = (1e-8, 1e-12)  # gradients to which a smooth step answers in proportion, and a sign does not
@@ -79,12 +83,31 @@ class Linear:
         return np.asarray(np.abs(np.linalg.eigvals(self.at(curvature))).max(axis=-1))
 
 
-def linear(rule: Rule, *, freeze: Iterable[str] | None = None) -> Linear:
+def as_rule(given: object) -> Rule:
+    """The rule itself, or that of a torch optimizer, all groups of which have to have the same. RuleError for anything else."""
+    if isinstance(given, Rule):
+        return given
+    if not hasattr(given, "param_groups"):
+        msg = (
+            f"{given!r} is not a rule; give one made from a class of thalweg.optim, as in optim.Adam(lr=1e-3), or a torch optimizer"
+        )
+        raise RuleError(msg)
+    from thalweg.optim.diagnosis.steps import rules_of
+
+    found = rules_of(given)
+    if len(set(found)) > 1:
+        msg = f"the groups of the optimizer have different rules, {found[0]!r} and others: give one of them"
+        raise RuleError(msg)
+    return found[0]
+
+
+def linear(rule: AnyRule, *, freeze: Iterable[str] | None = None) -> Linear:
     """The map of a rule. freeze: the slots to be held at 1 (None: those whose new value is even in g).
 
     Raises RuleError for a rule that sums over tensors or has no derivative there (a step that looks at the sign of m g), and for an
     unknown slot.
     """
+    rule = as_rule(rule)
     programs = rule.programs()
     last = programs[-1]
     if any(each.n_phases > 1 or each.shaped for each in programs):

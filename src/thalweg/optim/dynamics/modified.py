@@ -19,9 +19,8 @@ import numpy.typing as npt
 
 from thalweg.energies.contract import Energy, as_points, value_and_gradient
 from thalweg.optim.dynamics.flow import Flow, Trajectory, flow, slaved
-from thalweg.optim.dynamics.linear import LATE
+from thalweg.optim.dynamics.linear import LATE, AnyRule
 from thalweg.optim.dynamics.scaling import Array, Gradient, Values, advance
-from thalweg.optim.rule import Rule
 
 _TINY = 1e-30  # a rate near 0
 _NODES = np.array([0.04, 0.02, 0.01, 0.005, 0.0025])  # h at which a step's second term is measured
@@ -96,7 +95,7 @@ class Modified:
         return {name: (8 * (near[name] - back[name]) - (far[name] - behind[name])) / (12 * _ALONG) for name in near}
 
 
-def modified_equation(rule: Rule, limit: str = "inertial") -> Modified:
+def modified_equation(rule: AnyRule, limit: str = "inertial") -> Modified:
     """The equation whose flow a rule's steps follow one order more closely than `flow`. Raises RuleError as `flow` does."""
     return Modified(flow(rule, limit))
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import RuleError
-from thalweg.optim.dynamics.linear import Doubles, Linear, linear
+from thalweg.optim.dynamics.linear import AnyRule, Doubles, Linear, as_rule, linear
 from thalweg.optim.rule import Rule
 
 GRID = np.geomspace(1e-6, 1e6, 2401)  # of x, in which the first instability is looked for
@@ -43,11 +43,12 @@ class Stability:
         return self.limit / curvature
 
 
-def stability(rule: Rule, **options: tuple[str, ...]) -> Stability:
+def stability(rule: AnyRule, **options: tuple[str, ...]) -> Stability:
     """How large lr lambda may be. options: `freeze`, as `linear` takes it.
 
     Raises RuleError for a rule whose rate is 0, and where `linear` does.
     """
+    rule = as_rule(rule)
     made = linear(rule, **options)
     if made.lr <= 0:
         msg = f"{rule!r} does not move: give it a rate above 0"
@@ -62,6 +63,8 @@ def stability(rule: Rule, **options: tuple[str, ...]) -> Stability:
     below = GRID[limit > GRID]
     best, best_rate = _least(made, below) if len(below) else (float("nan"), float("nan"))
     note = f"with {', '.join(made.frozen)} frozen: lambda is the curvature that the preconditioner leaves" if made.frozen else ""
+    if made.frozen:
+        note += "; at the minimum itself it goes to 0, and every practical rate is too large"
     return Stability(rule, made, limit, best, best_rate, note)
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thalweg.errors import RuleError
-from thalweg.optim.dynamics.linear import Doubles, linear
-from thalweg.optim.rule import Rule
+from thalweg.optim.dynamics.linear import AnyRule, Doubles, as_rule, linear
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,12 @@ class Stationary:
     temperature: float
 
 
-def stationary(rule: Rule, curvature: float, noise: float = 1.0, **options: tuple[str, ...]) -> Stationary:
+def stationary(rule: AnyRule, curvature: float, noise: float = 1.0, **options: tuple[str, ...]) -> Stationary:
     """What a rule settles to on 1/2 lambda p^2 with gradient noise of variance `noise`; preconditioners frozen as in `linear`.
 
     Raises RuleError where there is no such state: at an unstable rate, and for rules that move by the sign of the gradient.
     """
+    rule = as_rule(rule)
     made = linear(rule, **options)
     matrix = made.at(curvature)
     if not made.smooth or not made.radius(curvature) < 1:
