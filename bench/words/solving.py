@@ -75,7 +75,7 @@ def candidates(table: objective.Table, rng: np.random.Generator) -> dict[str, tu
     found = {"plain loops": (partial(plain, *entries), n), "vectors": (partial(vectors, *entries, 0), n)}
     found |= {f"vectors, prefetch {ahead} ahead": (partial(vectors, *entries, ahead), n) for ahead in (4, 6, 8, 10, 16)}
     grams = objective.gram(others, table.pull, 1)
-    step = partial(als._half_sweep, table, rows.copy(), others, grams, objective.Settings(), 2, 1)
+    step = partial(als._half_sweep, table, rows.copy(), others, grams, objective.Settings(), 2, 1, np.zeros(0, np.float32))
     return found | {"the solver's half sweep (3 passes)": (step, 3 * n)}
 
 
