@@ -2,11 +2,11 @@
 
     python bench/optim/diagnosing.py peer        # sharpness at 10^6 parameters beside curvlinops' operator with SciPy's eigsh
     python bench/optim/diagnosing.py size        # seconds and memory on 10^7 parameters, against one training step
-    python bench/optim/diagnosing.py useful      # the rate it suggests against a grid of 12, on six problems
+    python bench/optim/diagnosing.py useful [seeds]  # the rate it suggests against a grid of 12, on six problems
 
 Two threads. "useful": the three scripts of examples/, on whose grids the two factors of the suggestion (half the largest stable
 rate, a sixth of where the sweep turns) were chosen, and the same three with another optimizer, which nothing was chosen on. A
-run's loss is the mean of its last fifth; medians of 3 seeds; the budget is the script's own.
+run's loss is the mean of its last fifth; medians over the seeds, 3; the budget is the script's own.
 """
 
 from __future__ import annotations
@@ -175,4 +175,4 @@ def useful(seeds: int = 3) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(2)
-    {"peer": peer, "size": size, "useful": useful}[sys.argv[1]]()
+    {"peer": peer, "size": size, "useful": useful}[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
+import numpy as np
 import pytest
 
 from thalweg import jit, optim
 from thalweg.errors import RuleError
 from thalweg.optim import agc, chain, clip_norm, schedule, schedules
+from thalweg.optim.idle import idle
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")
@@ -28,6 +31,8 @@ RULES = [
     optim.Adam(lr=0.01),
     optim.AdamW(lr=0.01, wd=0.1),
     optim.NAdam(lr=0.01),
+    optim.Adam(lr=0.01, eps=0.03),
+    optim.AdamW(lr=0.01, wd=0.1, eps=1e-3, eps_at="uncorrected"),
     optim.Adam(lr=0.01, amsgrad="before"),
     optim.Lion(lr=0.01, wd=0.1),
     optim.SignSGD(lr=0.01),
@@ -51,10 +56,11 @@ def batches(n):
         yield torch.cat([common, rare])
 
 
-def compare(rule, dtype, steps, tolerance, sparse=True, follows=True, **options):
+def compare(rule, dtype, steps, tolerance, sparse=True, follows=True, later=None, **options):
     """The rows that a batch reads in the lazy and in the dense table, whenever they are read, and all of them in the end.
 
     follows=False takes slopes that do not depend on the weights, which would blow up what float32 rounds away.
+    later: what changes in the group after half of the steps.
     """
     worlds, slopes = [], torch.Generator().manual_seed(2)
     for lazy in (True, False):
@@ -72,6 +78,7 @@ def compare(rule, dtype, steps, tolerance, sparse=True, follows=True, **options)
             (torch.tanh(head(rows) - 1).square() if follows else rows * slope).sum().backward()
             opt.step()
             opt.param_groups[0]["lr"] = rule.lr * (1 + 0.5 * (k % 7 == 0))
+            opt.param_groups[0].update(later if later and k == steps // 2 else {})
         torch.testing.assert_close(*read, rtol=0, atol=tolerance)
     (lazy, _, opt), (dense, _, other) = worlds
     mine, theirs = opt.state_dict()["state"][0], other.state_dict()["state"][0]  # saving brings all rows to the present
@@ -99,6 +106,74 @@ def test_a_row_is_where_the_dense_optimizer_has_it_in_float32(rule):
 def test_long_idle_times_are_cut_to_the_terms_that_count(rule):
     """600 steps in float64: row 39 and the rare ones lack more than the 391 terms of b1 = 0.9."""
     compare(rule, torch.float64, 600, 1e-12)
+
+
+BY_M_ALONE = [
+    optim.Adam(lr=0.01),
+    optim.AdamW(lr=0.01, wd=0.1, eps=1e-4),
+    optim.NAdam(lr=0.01),
+    optim.Adam(lr=0.01, eps_at="uncorrected"),
+    chain(schedule(schedules.cosine(400)), optim.AdamW(lr=0.01, wd=0.1)),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("rule", BY_M_ALONE, ids=repr)
+def test_idle_steps_without_slots_are_the_rules_own_whatever_eps_is_to_the_root_of_v(rule, dtype, monkeypatch):
+    """sqrt v from 1e-12 to 1, any m, 10 to 300 idle steps at changing rates and under decay: one path, to round-off."""
+    table, _ = start(dtype, sparse=True)
+    opt = fused.Optimizer(table.parameters(), rule)
+    rows = opt.lazy_rows(table)
+    for k in range(300):
+        opt.param_groups[0]["lr"] = 0.01 * (1 + 0.5 * (k % 7 == 0))
+        opt.zero_grad()
+        table(torch.tensor([0])).sum().backward()
+        opt.step()
+    state = opt.state[table.weight]
+    arrays = [table.weight.detach(), state["exp_avg"], state["exp_avg_sq"]]
+    root = 10 ** (-12 * torch.rand((HEIGHT, WIDTH), dtype=dtype))
+    before = [arrays[0].clone(), torch.randn_like(root) * root, root.square()]
+    ends = []
+    for fast in (True, False):
+        if not fast:
+            monkeypatch.setattr(rows.table, "idle", dataclasses.replace(rows.table.idle, eps=0.0))
+        for array, first in zip(arrays, before, strict=True):
+            array.copy_(first)
+        rows.last[:] = np.linspace(0, 290, HEIGHT)
+        rows.bring(np.arange(HEIGHT))
+        ends.append([array.clone() for array in arrays])
+    tight = {"rtol": 1e-11, "atol": 1e-13} if dtype == torch.float64 else {"rtol": 2e-5, "atol": 4e-7}
+    for without, looped in zip(*ends, strict=True):
+        torch.testing.assert_close(without, looped, **tight)
+
+
+@pytest.mark.parametrize("rule", [optim.Adam(amsgrad="before"), optim.Adam(eps=0), optim.RMSprop()], ids=repr)
+def test_rules_whose_moves_are_more_than_m_times_a_function_keep_the_loop(rule):
+    """AMSGrad divides by a V that does not fall with v; with eps = 0 there is no eps / sqrt v to go by."""
+    assert not idle(rule, 30).eps
+
+
+@pytest.mark.parametrize("later", [{"weight_decay": 0.1}, {"eps": 1e-2}, {"betas": (0.8, 0.99)}], ids=str)
+def test_numbers_that_change_on_the_way_leave_the_steps_before_as_they_were(later):
+    """Decay that is turned on is another program: idle steps from before it are made before it takes over."""
+    compare(optim.AdamW(lr=0.01, wd=0.0), torch.float64, 60, 1e-12, later=later)
+
+
+def test_a_table_may_be_a_single_number():
+    table = torch.nn.Embedding(1, 1, sparse=True)
+    opt = fused.Adam(table.parameters(), lr=0.1)
+    opt.lazy_rows(table)
+    for _ in range(3):
+        opt.zero_grad()
+        before = table.weight.item()
+        table(torch.tensor([0])).sum().backward()
+        opt.step()
+        assert table.weight.item() == pytest.approx(before - 0.1, abs=1e-6)
+
+
+def test_all_rows_are_brought_to_the_present_a_block_at_a_time(monkeypatch):
+    monkeypatch.setattr("thalweg.optim.torch.lazy.BLOCK", 7)
+    compare(optim.AdamW(lr=0.01, wd=0.1), torch.float64, 100, 1e-12)
 
 
 def test_dense_gradients_are_taken_at_the_rows_that_were_read():

@@ -3,7 +3,8 @@
     Adam:  m = b1^k m, v = b2^k v, and p moves on by a sum whose terms fall like (b1 / sqrt b2)^i: after `terms` of them it stands.
 
 So k idle steps are at most `terms` steps of the rule's own program with g = 0, then powers: slots fall by their factors, p by the
-decoupled decay. Where a rule does more than that (coupled decay makes v nonlinear, norms couple rows), it is refused.
+decoupled decay. For Adam, AdamW and NAdam the steps are made without m and v (`thalweg.optim.backends.idle`). Where a rule does
+more than that (coupled decay makes v nonlinear, norms couple rows), it is refused.
 """
 
 from __future__ import annotations
@@ -30,15 +31,20 @@ FALLING: dict[str, dict[str, str]] = {
     "NAdam": {"m": "b1", "v": "b2"},
     "Lion": {"m": "b2"},
 }
+ADAMS = ("Adam", "AdamW", "NAdam")
 
 
 @dataclass(frozen=True)
 class Idle:
-    """terms: idle steps after which p stands but for its decay. falling: slot -> field. signs: p moves by lr sign m for ever."""
+    """terms: idle steps after which p stands but for its decay. falling: slot -> field. signs: p moves by lr sign m for ever.
+
+    eps: that of a rule whose p moves by a constant times m / (constant sqrt v + eps); else 0.
+    """
 
     terms: int
     falling: dict[str, str]
     signs: bool
+    eps: float
 
 
 def idle(rule: Rule, bits: int) -> Idle:
@@ -58,12 +64,19 @@ def idle(rule: Rule, bits: int) -> Idle:
         msg = f"lazy rows: {name} moves idle rows for ever where b1 >= sqrt(b2); here b1={rule.b1}, b2={rule.b2}"  # type: ignore[attr-defined]
         raise RuleError(msg)
     terms = math.ceil(-bits * math.log(2) / math.log(ratio)) if ratio > 0 else 0
-    return Idle(terms, FALLING[name], name == "Lion")
+    return Idle(terms, FALLING[name], name == "Lion", _eps(bare, name))
+
+
+def _eps(rule: Rule, name: str) -> float:
+    """0 for AMSGrad, whose V does not fall as v does; far below 1e-20, sqrt v / eps would leave float32."""
+    numbers = vars(rule)
+    fine = name in ADAMS and numbers["eps"] > 1e-20 and numbers["b1"] > 0 and numbers.get("amsgrad", "off") == "off"
+    return float(numbers["eps"]) if fine else 0.0
 
 
 def _ratio(rule: Rule, name: str) -> float:
     """By how much an idle step is shorter than the one before."""
     numbers = vars(rule)
-    if name in ("Adam", "AdamW", "NAdam"):
+    if name in ADAMS:
         return float(numbers["b1"] / math.sqrt(numbers["b2"])) if numbers["b1"] else 0.0
     return float(numbers.get("momentum", 0.0))

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from thalweg.errors import RuleError
 from thalweg.optim.backends import compiled
+from thalweg.optim.backends.idle import moves, settle
 from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.idle import Idle, idle
 from thalweg.optim.program import Program
@@ -29,6 +30,7 @@ from thalweg.optim.transforms import Chained, schedule
 
 Integers = compiled.Integers
 Floats = compiled.Floats
+BLOCK = 1 << 14  # rows brought to the present at a time: the loop over idle steps takes 40 bytes for each of the steps of a row
 
 
 class Rows:
@@ -61,17 +63,18 @@ class Rows:
             held[self.steps] = value[0]
         self.steps += 1
 
-    def bring(self, rows: Integers, upto: int | None = None) -> None:
-        """Make the idle steps that these rows (each once) lack, but for those after `upto`."""
-        upto = self.steps if upto is None else upto
-        behind = rows[self.last[rows] < upto]
-        if len(behind) and self.table is not None and not self.skip:
-            self.table.make_idle(behind, self.last[behind].astype(np.int64), upto)
-        self.last[rows] = np.maximum(self.last[rows], upto)
+    def bring(self, rows: Integers) -> None:
+        """Make the idle steps that these rows (each once) lack."""
+        last = self.last[rows]
+        behind = last < self.steps
+        if self.table is not None and not self.skip and behind.any():
+            self.table.make_idle(rows[behind], last[behind].astype(np.int64))
+        self.last[rows] = np.maximum(last, self.steps)
 
     def catch_up(self) -> None:
         """Bring all rows to the present, and forget the numbers of the steps."""
-        self.bring(np.arange(len(self.last)))
+        for first in range(0, len(self.last), BLOCK):
+            self.bring(np.arange(first, min(first + BLOCK, len(self.last))))
         self.forget()
 
     def forget(self) -> None:
@@ -89,7 +92,8 @@ class LazyTable(CompiledTable):
     ) -> None:
         super().__init__(programs, entries, keys)
         self.rows, self.rule = rows, rule
-        self.idle: Idle = idle(rule, bits=60 if self.kind == "float64" else 30)
+        bits = 60 if self.kind == "float64" else 30
+        self.idle: Idle = idle(rule, bits)
         p = self.parameters[0]
         if not p.is_contiguous() or self.kind not in KINDS.values() or p.element_size() < 4:
             msg = f"lazy rows: a table of shape {tuple(p.shape)} has to be contiguous float32 or float64"
@@ -97,6 +101,8 @@ class LazyTable(CompiledTable):
         self.width = p[0].numel()
         self.stride = self.width * p.element_size()
         self.zero = torch.zeros(self.width, dtype=p.dtype)
+        if rows.table is not None and (rows.table.program, rows.table.idle) != (self.program, self.idle):
+            rows.catch_up()  # the steps so far were those of another rule
         rows.table = self
 
     def gradients(self) -> Found:
@@ -124,24 +130,34 @@ class LazyTable(CompiledTable):
         at = gradients[0].data_ptr() + np.arange(count, dtype=np.int64) * self.stride
         which = np.zeros(count + 1, dtype=np.int64)  # the last tensor is empty: numbers of the whole table move without rows too
         new = yield from compiled.run(self.kernels[0], self._tensors(self.touched, at), which, inputs, which, 1)
-        self.rows.note(inputs)
+        self.rows.note({**inputs, **(moves(self.program, self.idle.eps, inputs) if self.idle.eps else {})})
         self.rows.last[self.touched] = done + 1
         return {name: values[-1:] for name, values in new.items()}
 
-    def make_idle(self, rows: Integers, last: Integers, upto: int) -> None:
-        """The steps last ... upto - 1 of these rows with g = 0.   rows, last: (n,)"""
-        first = int(last.min())
+    def make_idle(self, rows: Integers, last: Integers) -> None:
+        """The steps from `last` to the present of these rows with g = 0.   rows, last: (n,)"""
+        first, upto = int(last.min()), self.rows.steps
         numbers = {name: values[first:upto] for name, values in self.rows.numbers.items()}
+        begin = last - first
+        end = begin if self.idle.signs else np.minimum(begin + self.idle.terms, upto - first)
         if self.idle.signs:
-            self._signs(rows, last - first, numbers)
-            last_made = last
+            self._signs(rows, begin, numbers)
+        elif self.idle.eps:
+            self._without_slots(rows, begin, end, numbers)
+            return
         else:
-            last_made = np.minimum(last + self.idle.terms, upto)
-            self._loop(rows, last - first, last_made - first, numbers)
-        left = last_made - first
-        rest = left < upto - first
+            self._loop(rows, begin, end, numbers)
+        rest = end < upto - first
         if rest.any():
-            self._powers(rows[rest], left[rest], numbers)
+            self._powers(rows[rest], end[rest], numbers)
+
+    def _without_slots(self, rows: Integers, begin: Integers, end: Integers, numbers: dict[str, Floats]) -> None:
+        """All of the idle steps, see `settle`."""
+        b1, b2, decay = numbers["self.b1"], numbers["self.b2"], self._decay(numbers)
+        steps = np.stack([decay, b1, np.sqrt(b2), numbers["f"], numbers["B"]])
+        left = np.stack([_suffix(decay), _suffix(b1), _suffix(b2)])
+        p, m, v = (x.detach().numpy().reshape(-1) for x in (self.parameters[0], self.slots["m"][0], self.slots["v"][0]))
+        settle(p, m, v, self.width, p.dtype.type(self.idle.eps), rows, begin, end, steps, left)
 
     def _loop(self, rows: Integers, begin: Integers, end: Integers, numbers: dict[str, Floats]) -> None:
         """The program itself, step by step: row r is a tensor end - begin times, one after the other."""
@@ -161,13 +177,13 @@ class LazyTable(CompiledTable):
             if slot in self.slots and f"self.{name}" in numbers:
                 self._scale(self.slots[slot][0], index, _suffix(numbers[f"self.{name}"])[begin])
         if self.rule.wd and not self.idle.signs:
-            self._scale(self.parameters[0], index, _suffix(self._rounded(1 - self._rates(numbers) * numbers["self.wd"]))[begin])
+            self._scale(self.parameters[0], index, _suffix(self._decay(numbers))[begin])
 
     def _signs(self, rows: Integers, begin: Integers, numbers: dict[str, Floats]) -> None:
         """Lion's p = D p - sign(m) sum of D_i lr_i, as long as m = b2^k m is not 0 in its own precision."""
         p, m, index = self.parameters[0], self.slots["m"][0], torch.from_numpy(rows)
         rates = self._rates(numbers)
-        kept = _suffix(self._rounded(1 - rates * numbers["self.wd"] if self.rule.wd else np.ones_like(rates)))
+        kept = _suffix(self._decay(numbers))
         rates = self._rounded(rates)
         moved = np.append(np.cumsum((rates * kept[1:])[::-1])[::-1], 0.0)  # from each step to the present
         mine = m[index].double().abs().log2()
@@ -185,6 +201,11 @@ class LazyTable(CompiledTable):
         for each in self.rule.transforms if isinstance(self.rule, Chained) else ():
             rates = rates * each.factor(numbers["t"] - 1) if isinstance(each, schedule) else rates
         return rates
+
+    def _decay(self, numbers: dict[str, Floats]) -> Floats:
+        """By how much each step shrinks p."""
+        rates = self._rates(numbers)
+        return self._rounded(1 - rates * numbers["self.wd"] if self.rule.wd else np.ones_like(rates))
 
     def _rounded(self, factors: Floats) -> Floats:
         """The factors as the kernel has them, in the precision that it computes in: over 300 steps their rounding shows."""
