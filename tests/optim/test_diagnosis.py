@@ -179,9 +179,29 @@ def test_groups_with_rates_of_their_own_share_one_edge() -> None:
     assert found["sharpness"] == pytest.approx(10, rel=0.01)
 
 
+def test_a_fresh_adagrad_is_seen_with_the_sum_that_its_first_steps_have() -> None:
+    """The sum of 4 squares of a gradient |a p|: P = 2 |a p|, and no axis is sharper than 1/2."""
+    found = diagnose(valley([0.5, 8.0, 2.0], torch.optim.Adagrad, lr=0.01), sweep=False)
+    assert found["preconditioned sharpness"] == pytest.approx(0.5, rel=0.01)
+
+
+@pytest.mark.parametrize("wd", [0.0, 2.0])
+def test_decay_is_a_curvature(wd: float) -> None:
+    """SGD with decay is stable below 2 / (lambda + wd), at whatever rate one asks."""
+    for lr in (1e-3, 0.1):
+        found = diagnose(valley([8.0, 2.0], torch.optim.SGD, lr=lr, weight_decay=wd), sweep=False)
+        assert found["largest stable rate"] == pytest.approx(2 / (8 + wd), rel=0.01)
+
+
+def test_a_clipped_rule_has_the_limit_of_the_rule() -> None:
+    chained = lambda params, lr: ours.Optimizer(params, optim.chain(optim.clip_norm(1.0), optim.SGD(lr=lr)))  # noqa: E731
+    found = diagnose(valley([8.0, 2.0], chained, lr=0.1), sweep=False)
+    assert found["largest stable rate"] == pytest.approx(2 / 8, rel=0.01)
+
+
 def test_rules_of_signs_have_no_edge() -> None:
     found = diagnose(valley([1.0, 2.0], ours.Lion, lr=0.01), sweep=False)
-    assert found["largest stable rate"] == 0
+    assert np.isnan(found["largest stable rate"])
 
 
 def test_what_has_no_second_derivative_is_differenced() -> None:
@@ -349,6 +369,8 @@ def test_attention_is_differentiated_twice() -> None:
         (lambda m, f, d, o: (m, lambda m, b: f(m, b).detach(), d, o), "does not depend on the model's parameters"),
         (lambda m, f, d, o: (m, lambda _, b: m(b[0]), d, o), "must be one number"),
         (lambda m, f, d, o: (m, lambda m, b: f(m, b).item(), d, o), "returned float"),
+        (lambda m, f, d, o: (m, f, d, torch.optim.SGD(m.parameters(), lr=0.0)), "the learning rate is 0"),
+        (lambda m, f, d, o: (m, lambda _, b: f(copy.deepcopy(m), b) + 0 * f(_, b), d, o), "no gradient reaches any parameter"),
         (lambda m, f, d, o: (m, f, d, torch.optim.LBFGS(m.parameters())), "rule of LBFGS is not known"),
     ],
 )

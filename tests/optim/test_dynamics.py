@@ -217,6 +217,12 @@ def test_a_torch_optimizer_stands_for_its_rule() -> None:
 
 
 def test_wrong_use_is_one_line() -> None:
+    with pytest.raises(InputError, match="curvature=-1 must be above 0"):
+        stability(optim.SGD()).largest_lr(-1)
+    with pytest.raises(InputError, match="noise=nan is a variance"):
+        stationary(optim.SGD(lr=0.1), 1.0, float("nan"))
+    with pytest.raises(InputError, match="in a time that a float holds"):
+        escape_time(WELLS, -1.0, 1.0, 1e-5)
     with pytest.raises(InputError, match="temperature=0 must be above 0"):
         escape_time(WELLS, -1.0, 1.0, 0)
     with pytest.raises(InputError, match="does not rise beyond"):

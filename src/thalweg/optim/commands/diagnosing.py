@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 NEEDED = """\b
     # train.py
     def make_problem():
-        model = ...                                   # a torch.nn.Module
-        data = DataLoader(...)                        # or a list of batches
+        model = ...                           # a torch.nn.Module
+        data = DataLoader(...)                # or a list of batches
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
         return model, loss, data, optimizer
 
 \b
-    def loss(model, batch):                           # the mean over the batch
+    def loss(model, batch):                   # the mean over the batch
         x, y = batch
         return cross_entropy(model(x), y)"""
 
@@ -154,7 +154,7 @@ def _show(console: Console, found: Diagnosis) -> None:
         for line in drawn(found.sweep):
             console.print(line)
     if found.suggestion is not None:
-        console.print(f"a rate to begin with: {found.suggestion:.2g}")
+        console.print(f"a rate to begin with: {found.suggestion:.2g} (now {found['learning rate']:.2g})")
 
 
 def _number(x: float) -> str:

@@ -65,4 +65,4 @@ def _finite(x: float) -> float | None:
 
 
 def _text(x: float) -> str:
-    return "-" if math.isnan(x) else "any" if math.isinf(x) else f"{x:.6g}"
+    return "-" if math.isnan(x) else "any" if math.isinf(x) else "none" if x == 0 else f"{x:.6g}"

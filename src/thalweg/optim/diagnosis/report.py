@@ -105,7 +105,9 @@ class _Seen:
 
 def _first(one: Problem, tell: Callable[[int], object]) -> _Seen:
     """The mean gradient; where the optimizer has no state yet, it is made by steps at rate 0, which fill its averages."""
-    fresh = not any(one.optimizer.state.values())
+    fresh = not any(
+        state and float(state.get("step", 1)) for state in one.optimizer.state.values()
+    )  # Adagrad begins with a sum of 0
     rates = [group.get("lr") for group in one.optimizer.param_groups]
     losses, cosines, total, before = [], [], None, None
     dead, broken = set(one.names), set[str]()
@@ -130,6 +132,9 @@ def _first(one: Problem, tell: Callable[[int], object]) -> _Seen:
     for group, lr in zip(one.optimizer.param_groups, rates, strict=True):
         group["lr"] = lr
     assert total is not None
+    if len(dead) == len(set(one.names)):
+        msg = "no gradient reaches any parameter that the optimizer moves: a constant loss, or another model than it is given"
+        raise InputError(msg)
     return _Seen(losses, total / len(losses), cosines, sorted(dead), sorted(broken))
 
 
@@ -208,8 +213,10 @@ def _rows(
 ) -> list[Row]:
     """The table, with a sentence each on what to do."""
     losses = torch.tensor(seen.loss, dtype=torch.float64)
-    lr = float(one.optimizer.param_groups[0].get("lr", 1.0))
+    groups = [float(group.get("lr", 1.0)) for group in one.optimizer.param_groups]
+    lr = groups[0]
     rows = [
+        Row("learning rate", lr, note=repr(rates.rules[0]) + f", the first of {len(groups)} groups" * (len(groups) > 1)),
         Row("loss", float(losses.mean()), float(losses.std() / len(losses) ** 0.5), note="the mean over the batches"),
         Row("gradient norm", float(seen.mean.norm()), note="of the mean gradient"),
         Row(
@@ -220,27 +227,33 @@ def _rows(
         ),
         Row("trace of the Hessian", *laplacian, note="the sum of all curvatures"),
     ]
-    limit = min(
-        (stability(rule).limit for rule, made in zip(rates.rules, rates.maps, strict=True) if made is not None), default=0.0
-    )
-    if limit and curved.x > 0:
-        part = curved.x / limit
+    limit = min((stability(rule).limit for rule, made in zip(rates.bare, rates.maps, strict=True) if made is not None), default=0.0)
+    x = curved.x + rates.decay  # decay is a curvature too
+    if limit and x > 0:
+        part = x / limit
         if rates.adaptive:
             rows.append(Row("preconditioned sharpness", curved.x / lr, curved.error / lr, note="with the slots as they stand"))
         advice = (
             "the run diverges or jumps: lower the rate" if part > 1
             else "near the edge: a warm-up or a lower rate is safer" if part > 0.5
             else "far below the edge: curvature does not ask for so small a rate" if part < 0.02
+            else f"stable, also at {0.5 / part:.0f} times this rate" if part < 0.25
             else "stable"
         )  # fmt: skip
-        error = curved.error / curved.x * lr / part if curved.x else None
-        rows.append(Row("largest stable rate", lr / part, error, note=f"lr times curvature may be {limit:.4g} for this rule"))
+        note = f"lr times curvature may be {limit:.4g} for this rule"
+        note += "" if len(set(groups)) == 1 else f"; this is the first group's: all groups' rates together by {1 / part:.3g}"
+        rows.append(Row("largest stable rate", lr / part, curved.error / x * lr / part, note=note))
         rows.append(Row("rate / largest stable", part, curved.error / limit, note=advice))
     elif not limit:
-        rows.append(Row("largest stable rate", 0.0, note="the rule goes by signs or sums over tensors: curvature sets it no rate"))
+        signs = any(rate_map is not None for rate_map in rates.known)
+        note = (
+            "moves by the sign of the gradient: it ends in a cycle of a step, at any rate" if signs else "not known for this rule"
+        )
+        rows.append(Row("largest stable rate", math.nan, note=note))
     else:
         rows.append(Row("largest stable rate", math.inf, note="no direction curves upwards here: curvature sets no limit yet"))
-    rows += _noise_rows(rates, noise, weighted, size, float(losses.mean()))
+    settles = bool(limit) and x < limit
+    rows += _noise_rows(rates, noise, weighted, size, float(losses.mean()), settles)
     if seen.cosines:
         cosines = torch.tensor(seen.cosines, dtype=torch.float64)
         note = "near 1: steps could be longer; near 0: noise; below 0: they overshoot"
@@ -258,7 +271,7 @@ def _rows(
     return [*rows, Row("dead tensors", len(seen.dead), note=dead)]
 
 
-def _noise_rows(rates: Rates, noise: NoiseScale, weighted: float, size: float, loss: float) -> list[Row]:
+def _noise_rows(rates: Rates, noise: NoiseScale, weighted: float, size: float, loss: float, settles: bool) -> list[Row]:
     if math.isfinite(noise.value):
         advice = (
             "batches are larger than pays: smaller ones learn more from each sample" if size > 3 * noise.value
@@ -276,10 +289,13 @@ def _noise_rows(rates: Rates, noise: NoiseScale, weighted: float, size: float, l
             f"above {noise.low:.3g}: the gradient is lost in the noise; take more batches",
         )
     speed = 1 / (1 + noise.value / size)
-    rows = [first, Row("batch", size, None, "samples", f"a step is {speed:.0%} of one without noise")]
-    rule, made = rates.rules[0], rates.maps[0]
+    told = f"a step is {speed:.0%} of one without noise" if math.isfinite(noise.value) else "too noisy to say what a step is worth"
+    rows = [first, Row("batch", size, None, "samples", told)]
+    rule, made = rates.bare[0], rates.maps[0]
     lr = float(getattr(rule, "lr", 0.0))
-    if made is not None and lr > 0:
+    if not settles:
+        rows.append(Row("loss held up by noise", math.nan, note="it does not settle at this rate"))
+    elif made is not None and lr > 0:
         per = stationary(rule, 1e-5 / lr).temperature / lr  # lr C times this is the temperature
         lifted = 0.5 * per * weighted / size
         advice = "noise keeps the loss about so far above what this rate could reach"
@@ -307,5 +323,7 @@ def _told(rows: list[Row], found: RangeTest | None, one: Problem, hessian_batche
     notes = (
         [] if found is None or found.fell else ["the sweep's loss never fell by more than its noise: it says nothing of the rate"]
     )
-    notes += [f"{len(one.batches)} batches of {one.sizes[0]} samples; curvature from {some} of them, in the mode the model is in"]
+    notes += [f"{len(one.batches)} batches of {one.sizes[0]} samples; curvature from {some} of them"]
+    if not one.model.training:
+        notes.append("the model is in eval mode: without dropout, batch norm with its running statistics; training may differ")
     return Diagnosis(rows, found, min(tried) if tried else None, notes)

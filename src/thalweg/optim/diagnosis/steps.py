@@ -45,15 +45,21 @@ def rules_of(optimizer: torch.optim.Optimizer) -> list[Rule]:
 class Rates:
     """lr / P of every number that an optimizer moves, as one vector beside a flat gradient.
 
-    bounded: the share of the numbers whose step eps halves or more; limit: the largest stable lr / P times curvature, of the group
-    with the least; temper: lr C of that rule times this is its temperature.
+    bare: the rules without decay and transforms; decay: the largest lr times decay; known: their linear maps, maps: those that are
+    smooth; bounded: the share of the numbers whose step eps halves or more; adaptive: whether P is not 1.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         rules = rules_of(optimizer)
+        if any(getattr(rule, "lr", 1.0) == 0 for rule in rules):
+            msg = "the learning rate is 0: give the optimizer the rate to ask about (a warm-up begins at 0: ask with its top)"
+            raise InputError(msg)
         vectors, small, count = [], 0, 0
-        self.rules, self.maps = rules, [_map(rule) for rule in rules]
-        for group, rule, made in zip(optimizer.param_groups, rules, self.maps, strict=True):
+        self.rules, self.bare = rules, [getattr(rule, "rule", rule).replace(wd=0.0) for rule in rules]
+        self.decay = max(float(getattr(rule, "lr", 1.0)) * rule.wd for rule in rules)
+        self.known = [_map(rule) for rule in self.bare]
+        self.maps = [made if made is not None and made.smooth else None for made in self.known]
+        for group, rule, made in zip(optimizer.param_groups, self.bare, self.maps, strict=True):
             for p in group["params"]:
                 if p.requires_grad:
                     divisor, eps = _divisor(rule, made, optimizer.state.get(p, {}), p)
@@ -66,10 +72,9 @@ class Rates:
 
 def _map(rule: Rule) -> Linear | None:
     try:
-        made = linear(rule)
+        return linear(rule)
     except RuleError:
         return None
-    return made if made.smooth else None
 
 
 def _divisor(

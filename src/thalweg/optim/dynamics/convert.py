@@ -7,10 +7,10 @@ Rules that divide by the root of a second moment follow a square root: lr ~ sqrt
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from thalweg.errors import RuleError
-from thalweg.optim.dynamics.linear import linear
+from thalweg.optim.dynamics.linear import as_rule, linear
 from thalweg.optim.rule import Rule
 
 R = TypeVar("R", bound=Rule)
@@ -21,6 +21,7 @@ def convert(rule: R, *, momentum: float | None = None, batch: float = 1.0) -> R:
 
     Raises RuleError for a rule without a momentum to change, or for a batch for which it has no numbers (a decay below 0).
     """
+    rule = cast(R, as_rule(rule))
     if not batch > 0:
         msg = f"batch={batch!r}: how many times larger the batch becomes, a number above 0"
         raise RuleError(msg)
@@ -38,6 +39,9 @@ def convert(rule: R, *, momentum: float | None = None, batch: float = 1.0) -> R:
     decays = {each: 1 - (1 - getattr(made, each)) * batch for each in ("b1", "b2", "alpha") if hasattr(made, each)}
     for each, value in decays.items():
         if value < 0:
-            msg = f"a batch {batch:g} times as large would need {each}={value:.3g}: too large for this rule's law"
+            most = 1 / (1 - getattr(made, each))
+            msg = (
+                f"a batch {batch:g} times as large would need {each}={value:.3g}: too large for this rule's law; at most {most:.3g}"
+            )
             raise RuleError(msg)
     return made.replace(lr=made.lr * batch**0.5, eps=made.eps / batch**0.5, **decays)  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from thalweg.energies.contract import Energy, Floats, value_and_gradient
 from thalweg.errors import InputError
 
 _POINTS = 200_001  # of the grid
+_HIGH = 650.0  # e^650 is still a float
 _DEEP = 45.0  # e^-45 of a well's weight is not missed
 
 
@@ -43,12 +44,15 @@ def escape_time(energy: Energy, start: float, end: float, temperature: float) ->
             raise InputError(msg)
     grid = np.linspace(start + away * far, end, _POINTS)
     u = height(grid)
+    inside = (grid - start) * away <= 0
+    if float(u[inside].max()) - floor > _HIGH:
+        msg = f"temperature={temperature!r} is too low for the barrier: nothing crosses it in a time that a float holds"
+        raise InputError(msg)
     step = abs(grid[1] - grid[0])
     weight = np.exp(floor - u)
     inner = np.concatenate([[0.0], np.cumsum((weight[1:] + weight[:-1]) / 2 * step)])
-    outer = np.exp(u - floor) * inner
-    inside = (grid - start) * away <= 0
-    return float(np.trapezoid(outer[inside], dx=step) / temperature)
+    outer = np.exp(u[inside] - floor) * inner[inside]
+    return float(np.trapezoid(outer, dx=step) / temperature)
 
 
 def kramers_time(energy: Energy, well: float, top: float, temperature: float) -> float:

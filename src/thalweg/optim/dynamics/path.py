@@ -10,8 +10,8 @@ import numpy.typing as npt
 from thalweg.energies.contract import Energy, Floats, as_points, value_and_gradient
 from thalweg.errors import InputError
 from thalweg.optim.dynamics.flow import Flow, flow
+from thalweg.optim.dynamics.linear import AnyRule, as_rule
 from thalweg.optim.dynamics.scaling import Values
-from thalweg.optim.rule import Rule
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,13 @@ class Path:
     local_error: Floats | None
 
 
-def path(rule: Rule, energy: Energy, p0: npt.ArrayLike, steps: int, *, start: str = "rule", local_error: bool = False) -> Path:
+def path(rule: AnyRule, energy: Energy, p0: npt.ArrayLike, steps: int, *, start: str = "rule", local_error: bool = False) -> Path:
     """Follow a rule for some steps, in float64.   p0: (n, d) or (d,)
 
     start: "warm" has RMSprop's v begin at g^2, see `Flow.start`. Raises RuleError where local_error is asked for and there is no
     flow.
     """
+    rule = as_rule(rule)
     made = flow(rule) if local_error or start != "rule" else Flow(rule, "inertial")
     scaled, p = made.scaled, as_points(p0)
     evaluate = value_and_gradient(energy, at=p0)
@@ -48,7 +49,8 @@ def path(rule: Rule, energy: Energy, p0: npt.ArrayLike, steps: int, *, start: st
                 exact = made._integrated(states[-2], float(k), 1.0, gradient)
                 errors.append(np.linalg.norm(states[-1]["p"] - exact.p[-1], axis=-1))
     points = np.stack([each["p"] for each in states])
-    found = [evaluate(x) for x in points]
+    with np.errstate(all="ignore"):  # a rate that is too large shows in the path
+        found = [evaluate(x) for x in points]
     loss = np.stack([u for u, _ in found])
     energies = loss
     if scaled.power("lr") == 2:
@@ -68,7 +70,9 @@ class Order:
     error: Floats
 
 
-def order(rule: Rule, energy: Energy, p0: npt.ArrayLike, duration: float = 1.0, *, start: str = "rule", halvings: int = 5) -> Order:
+def order(
+    rule: AnyRule, energy: Energy, p0: npt.ArrayLike, duration: float = 1.0, *, start: str = "rule", halvings: int = 5
+) -> Order:
     """The order of convergence of a rule to its flow: its steps are cut to 1/8 and then halved so many times.
 
     The error is that of p after `duration`, in units of the rule's own steps. Expect 1 for most rules, 2 for Heun, 3 and 4 for RK.

@@ -8,12 +8,12 @@ to sharpen until it stands at this edge (Cohen et al. 2021, arXiv 2103.00065).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import RuleError
+from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.linear import AnyRule, Doubles, Linear, as_rule, linear
 from thalweg.optim.rule import Rule
 
@@ -28,7 +28,7 @@ class Stability:
     """
 
     rule: Rule
-    map: Linear
+    map: Linear = field(repr=False)
     limit: float
     best: float
     best_rate: float
@@ -40,6 +40,9 @@ class Stability:
 
     def largest_lr(self, curvature: float) -> float:
         """The largest stable rate at this curvature: that of P^(-1/2) H P^(-1/2) for a rule with a preconditioner P."""
+        if not curvature > 0:
+            msg = f"curvature={curvature!r} must be above 0: downward curvature sets no largest rate"
+            raise InputError(msg)
         return self.limit / curvature
 
 

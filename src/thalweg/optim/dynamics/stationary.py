@@ -7,11 +7,12 @@ lambda is (Mandt, Hoffman and Blei 2017, arXiv 1704.04289).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from thalweg.errors import RuleError
+from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.linear import AnyRule, Doubles, as_rule, linear
 
 
@@ -31,6 +32,9 @@ def stationary(rule: AnyRule, curvature: float, noise: float = 1.0, **options: t
     """
     rule = as_rule(rule)
     made = linear(rule, **options)
+    if not (noise >= 0 and math.isfinite(noise)):
+        msg = f"noise={noise!r} is a variance: a finite number of at least 0"
+        raise InputError(msg)
     matrix = made.at(curvature)
     if not made.smooth or not made.radius(curvature) < 1:
         msg = f"{rule!r} does not settle at curvature {curvature:g}: the spectral radius is {float(made.radius(curvature)):.6g}"
