@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -44,7 +45,8 @@ def digest(folder: Path) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         text, out = Path(name) / "text.txt", Path(name) / "out"
-        make(text)
+        # in a process of its own: Linux counts what a parent has held towards the peak of its children
+        subprocess.run([sys.executable, __file__, str(text)], check=True)
         print("| --memory | wall s | peak MB | files |\n| --- | --- | --- | --- |")
         for budget in BUDGETS:
             shutil.rmtree(out, ignore_errors=True)
@@ -54,4 +56,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    make(Path(sys.argv[1])) if len(sys.argv) > 1 else main()
