@@ -100,7 +100,6 @@ class _Seen:
     mean: torch.Tensor
     cosines: list[float]
     dead: list[str]
-    broken: list[str]
 
 
 def _first(one: Problem, tell: Callable[[int], object]) -> _Seen:
@@ -135,7 +134,7 @@ def _first(one: Problem, tell: Callable[[int], object]) -> _Seen:
     if len(dead) == len(set(one.names)):
         msg = "no gradient reaches any parameter that the optimizer moves: a constant loss, or another model than it is given"
         raise InputError(msg)
-    return _Seen(losses, total / len(losses), cosines, sorted(dead), sorted(broken))
+    return _Seen(losses, total / len(losses), cosines, sorted(dead))
 
 
 def _rest(one: Problem, gradients: list[torch.Tensor | None]) -> None:
