@@ -46,12 +46,24 @@ def loses():
     model, _, data, optimizer = make_problem()
     return model, lambda model, batch: batch["x"], data, optimizer
 
+def neighbour():
+    import nearby
+    return nearby.make()
+
+def library():
+    model, _, data, optimizer = make_problem()
+    def faulty(model, batch):
+        return F.mse_loss(batch[0] @ batch[0], batch[1])
+    return model, faulty, data, optimizer
+
 def empty():
     model, loss, _, optimizer = make_problem()
     return model, loss, [], optimizer
 
 number = 3
 """
+
+FAULT = next(n for n, line in enumerate(TRAIN.splitlines(), 1) if "batch[0] @ batch[0]" in line)
 
 
 @pytest.fixture
@@ -106,9 +118,16 @@ def test_the_page_draws_the_sweep_and_loads_nothing(train: Path, locale: str) ->
     assert "<svg" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert ("学习率" in page) == (locale == "zh")
+    assert ("largest stable rate" in page) == (locale == "en")
     again = run("train.py:make_problem", "--out", "lr.html")
     assert again.exit_code == 1
     assert "is there already" in again.stderr
+
+
+def test_a_function_may_import_what_lies_beside_its_file(train: Path) -> None:
+    (train / "nearby.py").write_text("from train import make_problem as make\n")
+    result = run("train.py:neighbour", "--no-sweep")
+    assert result.exit_code == 0, result.stderr
 
 
 @pytest.mark.parametrize(
@@ -121,12 +140,13 @@ def test_the_page_draws_the_sweep_and_loads_nothing(train: Path, locale: str) ->
         (["train.py:make_problm"], 1, "has no 'make_problm'. Did you mean make_problem?"),
         (["train.py:number"], 1, "is int, not a function that returns"),
         (["train.py:demanding"], 1, "needs lr: it is called without arguments, so give them defaults"),
-        (["train.py:failing"], 1, "train.py:failing fails: ZeroDivisionError in line"),
+        (["train.py:failing"], 1, "train.py:failing fails: ZeroDivisionError in train.py, line"),
         (["train.py:few"], 1, "not tuple of 3"),
         (["train.py:nan"], 1, "the loss of batch 1 is nan"),
-        (["train.py:loses"], 1, "the model, the loss or the data fail: TypeError in line"),
+        (["train.py:loses"], 1, "the model, the loss or the data fail: TypeError in train.py, line"),
         (["train.py:empty"], 1, "the data hold no batch"),
-        (["broken.py:make_problem"], 1, "broken.py does not run: SyntaxError in line 1"),
+        (["train.py:library"], 1, f"RuntimeError in train.py, line {FAULT}: mat1 and mat2 shapes cannot be multiplied"),
+        (["broken.py:make_problem"], 1, "broken.py does not run: SyntaxError in broken.py, line 1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

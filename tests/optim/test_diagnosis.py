@@ -8,7 +8,8 @@ import io
 import pickle
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
+from string import Formatter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from thalweg import optim
 from thalweg.errors import InputError
 from thalweg.optim import torch as ours
 from thalweg.optim.diagnosis import copied, diagnose, largest, lr_range_test, noise_scale, trace
+from thalweg.optim.diagnosis.report import texts
 
 Problem = tuple[nn.Module, Callable[..., Tensor], Any, torch.optim.Optimizer]
 
@@ -136,7 +138,7 @@ def test_the_sharpness_of_a_network_is_that_of_its_whole_hessian(seed: int) -> N
     assert found["sharpness"] == pytest.approx(exact, rel=0.01)
     assert found["largest stable rate"] == pytest.approx(2 / exact, rel=0.01)
     assert found["rate / largest stable"] == pytest.approx(0.1 * exact / 2, rel=0.01)
-    row = next(row for row in found.rows if row.name == "trace of the Hessian")
+    row = found.row("trace of the Hessian")
     assert row.error is not None
     assert abs(row.value - float(matrix.trace())) < 5 * row.error
 
@@ -220,7 +222,7 @@ def test_what_has_no_second_derivative_is_differenced() -> None:
     loss = lambda model, batch: (model.a * Half.apply(model.p)).sum() + 0 * batch.sum()  # noqa: E731
     found = diagnose((model, loss, [torch.zeros(2)] * 3, torch.optim.SGD(model.parameters(), lr=0.1)), sweep=False)
     assert found["sharpness"] == pytest.approx(3, rel=0.01)
-    assert "difference of gradients" in next(row.note for row in found.rows if row.name == "sharpness")
+    assert "difference of gradients" in found.row("sharpness").note()
 
 
 def test_the_noise_scale_of_a_regression_is_the_known_answer() -> None:
@@ -293,7 +295,7 @@ def test_nothing_of_the_owners_moves(make: Any) -> None:
     assert digest(*problem) == before
     assert found.suggestion is not None
     assert found["dead tensors"] == 1
-    assert "idle" in next(row.note for row in found.rows if row.name == "dead tensors")
+    assert "idle" in found.row("dead tensors").note()
     lr_range_test(problem, steps=20)
     assert digest(*problem) == before
 
@@ -315,6 +317,99 @@ def test_nothing_moves_either_where_the_loss_raises() -> None:
     with pytest.raises(ValueError, match="own fault"):
         diagnose((model, loss, data, optimizer))
     assert digest(model, loss, data, optimizer) == before
+
+
+class Counting(nn.Module):
+    """A loss with a state, which normalises the batch that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, model: nn.Module, batch: Any) -> Tensor:
+        self.calls += 1
+        batch[0].mul_(0.5)
+        return F.mse_loss(model(batch[0]), batch[1])
+
+
+def test_a_loss_with_a_state_and_batches_written_to_stay_as_they_are() -> None:
+    torch.manual_seed(0)
+    model, loss = nn.Linear(3, 1), Counting()
+    data = [(torch.randn(8, 3), torch.randn(8, 1)) for _ in range(6)]
+    before = copy.deepcopy(data)
+    found = diagnose((model, loss, data, torch.optim.SGD(model.parameters(), lr=0.1)))
+    assert loss.calls == 0
+    assert all(
+        torch.equal(x, was) for pair, pair_was in zip(data, before, strict=True) for x, was in zip(pair, pair_was, strict=True)
+    )
+    inputs = torch.cat([x for x, _ in data]) / 2
+    columns = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
+    exact = float(torch.linalg.eigvalsh(2 / len(inputs) * columns.T @ columns)[-1])  # of the batch halved once, each time
+    assert found["sharpness"] == pytest.approx(exact, rel=0.01)
+
+
+class Pair(NamedTuple):
+    x: Tensor
+    y: Tensor
+
+
+@pytest.mark.parametrize("make", [torch.optim.Adam, ours.Adam])
+@pytest.mark.parametrize("wrap", [tuple, lambda pair: Pair(*pair), lambda pair: {"x": pair[0], "y": pair[1]}])
+def test_in_double_precision_all_is_nearly_the_same(make: Any, wrap: Any) -> None:
+    torch.manual_seed(0)
+    model, ends = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), list[torch.dtype]()
+    data = [wrap((torch.randn(8, 3), torch.randn(8, 1))) for _ in range(4)]
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        x, y = batch.values() if isinstance(batch, dict) else batch
+        ends.append(x.dtype)
+        return F.mse_loss(model(x), y)
+
+    problem = model, loss, data, make(model.parameters(), lr=0.1)
+    single, double = diagnose(problem), diagnose(problem, precise=True)
+    assert {*ends} == {torch.float32, torch.float64}
+    for row, other in zip(single.rows, double.rows, strict=True):
+        assert row.value == pytest.approx(other.value, rel=2e-3, abs=1e-4, nan_ok=True), row.name
+    assert next(model.parameters()).dtype == torch.float32
+
+
+def test_every_sentence_stands_in_both_languages_with_the_same_facts() -> None:
+    english, chinese = texts()["en"], texts()["zh"]
+    for kind in ("says", "because", "notes", "page"):
+        assert english[kind].keys() == chinese[kind].keys()
+        for name, sentence in english[kind].items():
+            facts, same = ({part[1] for part in Formatter().parse(each)} for each in (sentence, chinese[kind][name]))
+            assert facts - {None} == same - {None}, name
+    for problem in (network(), busy(torch.optim.Adam)):
+        for row in diagnose(problem).rows:
+            assert row.label("zh") != row.name
+            assert row.note("zh") != row.note() or row.says == "rule"
+
+
+def test_errors_hold_what_batches_disagree_on() -> None:
+    """Batches of curvature 1 and 3: the mean is 2, and 1 standard error off; equal ones have none."""
+    model = Valley([1.0, 0.5])
+    loss = lambda model, batch: batch.mean() * (model.a * model.p**2).sum() / 2  # noqa: E731
+    for scales, error in (([1.0, 3.0] * 2, 3**-0.5), ([2.0] * 4, 0.0)):
+        data = [torch.full((2,), scale, dtype=torch.float64) for scale in scales]
+        found = diagnose((model, loss, data, torch.optim.SGD(model.parameters(), lr=0.1)), sweep=False).row("sharpness")
+        assert found.value == pytest.approx(2, rel=1e-3)
+        assert found.error == pytest.approx(error, abs=1e-2)
+
+
+def test_the_temperature_is_that_of_the_noise() -> None:
+    """T = lr C / (2 (1 - momentum)) with C the variance of a batch's gradient, and n T / 2 of loss."""
+    model = Valley([1.0, 1.0])
+    loss = lambda model, batch: (model.a * model.p**2).sum() / 2 + (batch.mean(0) * model.p).sum()  # noqa: E731
+    noise = torch.randn(400, 8, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = diagnose(
+        (model, loss, list(noise), torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)), batches=400, sweep=False
+    )
+    row, lifted = found.row("temperature"), found.row("loss held up by noise")
+    assert row.error is not None
+    assert row.value == pytest.approx(0.01 / 8 / 0.2, rel=0.1)
+    assert abs(row.value - 0.01 / 8 / 0.2) < 4 * row.error
+    assert lifted.value == pytest.approx(row.value, rel=1e-6)
 
 
 def test_the_same_seed_gives_the_same_answer() -> None:
@@ -349,7 +444,7 @@ def test_attention_is_differentiated_twice() -> None:
     data = [torch.randn(4, 6, 8) for _ in range(4)]
     loss = lambda model, x: model(x).square().mean() + model.linear1.weight.square().sum()  # noqa: E731
     found = diagnose((model, loss, data, ours.AdamW(model.parameters(), lr=1e-3)), sweep=False)
-    assert "double backward" in next(row.note for row in found.rows if row.name == "sharpness")
+    assert "double backward" in found.row("sharpness").note()
 
 
 @pytest.mark.parametrize(

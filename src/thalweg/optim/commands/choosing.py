@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import shlex
 import sys
+import sysconfig
+import traceback
 from collections.abc import Sequence
 from dataclasses import Field, fields
 from pathlib import Path
@@ -151,21 +153,29 @@ def _run(path: Path) -> Any:
         raise InputError(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.resolve().parent))  # the file's neighbours can be imported, as when it is run
+    if str(path.resolve().parent) not in sys.path:  # its neighbours can be imported, also by its functions, as when it is run
+        sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[key]
         raise InputError(failed(f"{path} does not run", error)) from error
-    finally:
-        sys.path.remove(str(path.resolve().parent))
     return module
 
 
 def failed(what: str, error: BaseException) -> str:
-    """One line about an error in a user's code: what it was and in which line."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    line = error.lineno if isinstance(error, SyntaxError) else place.tb_lineno if place is not None else 0
-    return f"{what}: {type(error).__name__} in line {line}: {error} (--traceback shows the rest)"
+    """One line about an error in a user's code: what it was, and the last line of his own that led to it."""
+    if isinstance(error, SyntaxError):
+        place = f"{Path(error.filename or '?').name}, line {error.lineno}"
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if not _of_a_library(frame.filename)]
+        place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "a library"
+    text = " ".join(str(error).split())
+    return f"{what}: {type(error).__name__} in {place}: {text[:300]} (--traceback shows the rest)"
+
+
+def _of_a_library(file: str) -> bool:
+    """Whether a frame's file is Python's, thalweg's or an installed one."""
+    roots = [str(Path(__file__).parents[2]), *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))]
+    return file.startswith("<") or any(Path(file).is_relative_to(root) for root in roots)

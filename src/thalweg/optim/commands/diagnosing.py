@@ -42,6 +42,7 @@ NEEDED = """\b
     "--curvature-batches", type=options.Number(int, low=1), metavar="N", help="Batches for the Hessian; 1 to 8 by size."
 )
 @options.option("--sweep/--no-sweep", default=True, help="Also train a copy while the rate rises.")
+@options.option("--precise/--no-precise", default=False, help="Copy the model and its batches in float64.")
 @options.seed_option
 @options.out_option(metavar="FILE.html", help="Also write a page with the sweep drawn.")
 @options.overwrite_option(help="Replace a file of that name.")
@@ -53,6 +54,7 @@ def diagnose(
     batches: int,
     curvature_batches: int | None,
     sweep: bool,
+    precise: bool,
     seed: int,
     out: Path | None,
     overwrite: bool,
@@ -80,7 +82,15 @@ def diagnose(
 
     with console.progress() as progress:
         try:
-            found = run(problem, batches=batches, hessian_batches=curvature_batches, sweep=sweep, seed=seed, progress=progress)
+            found = run(
+                problem,
+                batches=batches,
+                hessian_batches=curvature_batches,
+                sweep=sweep,
+                precise=precise,
+                seed=seed,
+                progress=progress,
+            )
         except ThalwegError:
             raise
         except Exception as error:
@@ -128,11 +138,17 @@ def _value(found: Diagnosis) -> dict[str, Any]:
             "name": row.name,
             "value": _finite(row.value),
             "error": None if row.error is None else _finite(row.error),
-            "note": row.note,
+            "note": row.note(),
         }
         for row in found.rows
     ]
-    value: dict[str, Any] = {"rows": rows, "suggestion": found.suggestion, "notes": found.notes, "sweep": None}
+    value: dict[str, Any] = {
+        "rows": rows,
+        "suggestion": found.suggestion,
+        "because": found.reason(),
+        "notes": found.told(),
+        "sweep": None,
+    }
     if found.sweep is not None:
         w = found.sweep
         value["sweep"] = {"steepest": w.steepest, "valley": w.valley, "edge": w.edge, "turned": w.turned}
@@ -146,19 +162,17 @@ def _finite(x: float) -> float | None:
 
 
 def _show(console: Console, found: Diagnosis) -> None:
-    rows = [(row.name, _number(row.value), "" if row.error is None else f"{row.error:.2g}", row.note) for row in found.rows]
+    from thalweg.optim.diagnosis.page import number
+
+    rows = [(row.name, number(row.value), "" if row.error is None else f"{row.error:.2g}", row.note()) for row in found.rows]
     console.table(["", "value", "+-", "what it says"], rows)
-    for note in found.notes:
+    for note in found.told():
         console.note(note)
     if found.sweep is not None:
         for line in drawn(found.sweep):
             console.print(line)
     if found.suggestion is not None:
-        console.print(f"a rate to begin with: {found.suggestion:.2g} (now {found['learning rate']:.2g})")
-
-
-def _number(x: float) -> str:
-    return "-" if math.isnan(x) else "any" if x == math.inf else f"{x:.4g}"
+        console.print(f"a rate to begin with: {found.suggestion:.2g}, {found.reason()}; now {found['learning rate']:.2g}")
 
 
 def drawn(sweep: RangeTest, columns: int = 64) -> list[str]:

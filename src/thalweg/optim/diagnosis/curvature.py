@@ -31,8 +31,12 @@ class Hessian:
         """H v.   v: (n,)"""
         total = torch.zeros_like(v)
         for k in range(self.batches):
-            total += self._double(k, v) if self.method == "double backward" else self._difference(k, v)
+            total += self.of_batch(k, v)
         return total / self.batches
+
+    def of_batch(self, k: int, v: Tensor) -> Tensor:
+        """The same for the loss of batch k alone.   v: (n,)"""
+        return self._double(k, v) if self.method == "double backward" else self._difference(k, v)
 
     def _double(self, k: int, v: Tensor) -> Tensor:
         problem = self.problem
@@ -89,11 +93,14 @@ def _has_no_second(error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class Eigenvalue:
-    """value: the largest eigenvalue; error: how far the true one may be; steps: products that it took."""
+    """value: the largest eigenvalue; error: how far the true one may be; steps: products that it took; vector: (n,), None where
+    there was no room for it.
+    """
 
     value: float
     error: float
     steps: int
+    vector: Tensor | None = None
 
 
 def largest(product: Product, start: Tensor, *, tolerance: float = 5e-3, steps: int = 40) -> Eigenvalue:
@@ -106,26 +113,35 @@ def largest(product: Product, start: Tensor, *, tolerance: float = 5e-3, steps: 
     keep = steps if start.numel() * steps <= ROOM else 2
     v, error = start / start.norm(), float("nan")
     kept, diagonal, beside = [v], list[float](), list[float]()
-    value = float("nan")
-    for k in range(min(steps, start.numel())):
+    value, most = float("nan"), min(steps, start.numel())
+    for k in range(most):
         w = product(v).clone()
         diagonal.append(float(torch.dot(w, v)))
         for _ in range(2):  # twice is enough
             for u in kept:
                 w.sub_(u, alpha=float(torch.dot(w, u)))
         b = float(w.norm())
-        matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
-        if beside:
-            off = torch.tensor(beside, dtype=torch.float64)
-            matrix += torch.diag(off, 1) + torch.diag(off, -1)
-        values, vectors = torch.linalg.eigh(matrix)
+        values, vectors = torch.linalg.eigh(_tridiagonal(diagonal, beside))
         value, error = float(values[-1]), abs(b * float(vectors[-1, -1]))
-        if error <= tolerance * abs(value) or b <= 1e-7 * float(values.abs().max()):
-            return Eigenvalue(value, error, k + 1)
+        if error <= tolerance * abs(value) or b <= 1e-7 * float(values.abs().max()) or k + 1 == most:
+            break
         beside.append(b)
         v = w.div_(b)
         kept = [*kept, v][-keep:]
-    return Eigenvalue(value, error, len(diagonal))
+    vector = None
+    if keep == steps:
+        vector = torch.zeros_like(start)
+        for u, part in zip(kept, vectors[:, -1].tolist(), strict=True):
+            vector.add_(u, alpha=part)
+    return Eigenvalue(value, error, len(diagonal), vector)
+
+
+def _tridiagonal(diagonal: list[float], beside: list[float]) -> Tensor:
+    matrix = torch.diag(torch.tensor(diagonal, dtype=torch.float64))
+    if beside:
+        off = torch.tensor(beside, dtype=torch.float64)
+        matrix += torch.diag(off, 1) + torch.diag(off, -1)
+    return matrix
 
 
 def trace(product: Product, start: Tensor, probes: int = 8, seed: int = 0) -> tuple[float, float]:

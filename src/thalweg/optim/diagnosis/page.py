@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-import tomllib
-from functools import cache
 from pathlib import Path
 
 from thalweg import style
 from thalweg.errors import OutputExistsError
 from thalweg.files import write_text
-from thalweg.optim.diagnosis.report import Diagnosis
+from thalweg.optim.diagnosis.report import Diagnosis, texts
 from thalweg.optim.diagnosis.sweep import RangeTest
 from thalweg.page import Exhibit, document, exhibit_html, raw_svg, table, tag
 from thalweg.version import __version__
 
 
-@cache
-def texts() -> dict[str, dict[str, str]]:
-    """The words of the page, by locale."""
-    return tomllib.loads((Path(__file__).parent / "page.toml").read_text(encoding="utf-8"))
+def number(x: float) -> str:
+    """For a table: four digits, - for what is not known, ∞ for what has no bound."""
+    return "-" if math.isnan(x) else "∞" if math.isinf(x) else f"{x:.4g}"
 
 
 def picture(sweep: RangeTest, suggestion: float | None, locale: str = "en") -> Exhibit:
     """The loss against the rate of its step, with the edge and the suggested rate."""
-    text = texts()[locale]
+    text = texts()[locale]["page"]
     fig, axes = style.figure(height=3.2)
     facts = {"edge": f"{sweep.edge:.2g}", "valley": f"{sweep.valley:.2g}", "n": len(sweep.rates)}
     with style.style():
@@ -43,16 +40,18 @@ def picture(sweep: RangeTest, suggestion: float | None, locale: str = "en") -> E
 
 def page(found: Diagnosis, title: str, locale: str = "en") -> str:
     """The whole diagnosis as one page."""
-    text = texts()[locale]
+    text = texts()[locale]["page"]
     rows = [
-        [row.name, "∞" if math.isinf(row.value) else f"{row.value:.4g}", "" if row.error is None else f"{row.error:.2g}", row.note]
+        [row.label(locale), number(row.value), "" if row.error is None else f"{row.error:.2g}", row.note(locale)]
         for row in found.rows
     ]
-    lead = text["lead"].format(lr=f"{found.suggestion:.2g}") if found.suggestion is not None else text["none"]
+    lead = text["none"]
+    if found.suggestion is not None:
+        lead = text["lead"].format(lr=f"{found.suggestion:.2g}", because=found.reason(locale), now=f"{found['learning rate']:.2g}")
     body = [tag("h1", title), tag("p", lead, class_="lead")]
     if found.sweep is not None:
         body.append(exhibit_html(picture(found.sweep, found.suggestion, locale)))
-    body += [table([text["what"], text["value"], "±", text["says"]], rows), *(tag("p", note) for note in found.notes)]
+    body += [table([text["what"], text["value"], "±", text["says"]], rows), *(tag("p", note) for note in found.told(locale))]
     return document(title, body, locale=locale, footer=text["made"].format(version=__version__))
 
 

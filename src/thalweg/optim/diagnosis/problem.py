@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +29,7 @@ Loss = Callable[[torch.nn.Module, Any], Tensor]
 
 @dataclass
 class Problem:
-    """A copy of a model and its optimizer, the loss and some batches. `parameters` are those that the optimizer moves."""
+    """A copy of a model, its optimizer and the loss, and some batches. `parameters` are those that the optimizer moves."""
 
     model: torch.nn.Module
     loss: Loss
@@ -36,6 +37,7 @@ class Problem:
     optimizer: torch.optim.Optimizer
     data: Iterable[Any]
     seed: int = 0
+    precise: bool = False
 
     def __post_init__(self) -> None:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
@@ -52,11 +54,16 @@ class Problem:
         """How many numbers the optimizer moves."""
         return sum(p.numel() for p in self.parameters)
 
+    @property
+    def kind(self) -> torch.dtype:
+        """Of a flat vector: float64 if any parameter is, float32 otherwise."""
+        return functools.reduce(torch.promote_types, (_real(p) for p in self.parameters))
+
     def value(self, k: int) -> Tensor:
         """The loss of batch k, with a graph; the same dropout mask each time. InputError for what is no finite number."""
         torch.manual_seed(self.seed + k)
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-            loss = self.loss(self.model, self.batches[k])
+            loss = self.loss_of(self.batches[k])
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             what = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             msg = f"loss(model, batch) returned {what}: it must be one number, the mean over the batch, as a tensor"
@@ -68,6 +75,11 @@ class Problem:
             msg = f"the loss of batch {k + 1} is {loss.item()}: start from weights and data whose loss is finite"
             raise InputError(msg)
         return loss.reshape(())
+
+    def loss_of(self, batch: object) -> Tensor:
+        """What the owner's loss makes of a batch, or rather of a copy of it: he may normalise it in place."""
+        batch = copy.deepcopy(batch)
+        return self.loss(self.model, in_double(batch) if self.precise else batch)
 
     def gradient(self, k: int) -> tuple[float, list[Tensor | None]]:
         """The loss of batch k and its gradient, None for parameters that it does not reach."""
@@ -90,11 +102,22 @@ def _real(p: Tensor) -> torch.dtype:
     return torch.promote_types(p.dtype, torch.float32)
 
 
+def in_double(batch: Any) -> Any:
+    """The batch with its real tensors, in whatever lists and dicts they stand, in float64."""
+    if isinstance(batch, Tensor):
+        return batch.double() if batch.is_floating_point() else batch
+    if isinstance(batch, Mapping):
+        return {key: in_double(value) for key, value in batch.items()}
+    if isinstance(batch, list | tuple):
+        return type(batch)(*map(in_double, batch)) if hasattr(batch, "_fields") else type(batch)(map(in_double, batch))
+    return batch
+
+
 @contextlib.contextmanager
-def copied(problem: object, batches: int, seed: int = 0) -> Iterator[Problem]:
+def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = False) -> Iterator[Problem]:
     """A copy of (model, loss, data, optimizer) with the first batches of its data; random states are put back at the end.
 
-    Raises InputError for what is no such problem.
+    precise: the copy and its batches in float64. Raises InputError for what is no such problem.
     """
     model, loss, data, optimizer = parts(problem)
     generators = [g for g in (getattr(data, "generator", None), getattr(getattr(data, "sampler", None), "generator", None)) if g]
@@ -103,7 +126,7 @@ def copied(problem: object, batches: int, seed: int = 0) -> Iterator[Problem]:
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
-            model, optimizer = copy.deepcopy((model, optimizer))
+            model, loss, optimizer = copy.deepcopy((model, loss, optimizer))  # a loss with a state of its own too
         except Exception as error:
             msg = f"the model or the optimizer cannot be copied: {type(error).__name__}: {error}"
             raise InputError(msg) from error
@@ -111,7 +134,10 @@ def copied(problem: object, batches: int, seed: int = 0) -> Iterator[Problem]:
         if not found:
             msg = "the data hold no batch: give a DataLoader or a list of batches"
             raise InputError(msg)
-        yield Problem(model, loss, found, optimizer, data, seed)
+        if precise:
+            model.double()
+            optimizer.load_state_dict(optimizer.state_dict())  # which casts its state to its parameters' type
+        yield Problem(model, loss, found, optimizer, data, seed, precise)
 
 
 @contextlib.contextmanager

@@ -61,7 +61,7 @@ def lr_range_test(
 
 def swept(problem: Problem, lo: float, hi: float, steps: int, beta: float) -> RangeTest:
     """The sweep itself; it moves the problem."""
-    optimizer, model = problem.optimizer, problem.model
+    optimizer = problem.optimizer
     first = [group.get("lr") for group in optimizer.param_groups]
     if first[0] is None:
         msg = f"{type(optimizer).__name__} has no learning rate to sweep"
@@ -76,7 +76,7 @@ def swept(problem: Problem, lo: float, hi: float, steps: int, beta: float) -> Ra
 
         def closure(batch: object = batch, last: list[float] = last) -> torch.Tensor:
             optimizer.zero_grad()
-            loss = problem.loss(model, batch)
+            loss = problem.loss_of(batch)
             if torch.isfinite(loss.detach()).all():
                 loss.backward()
             last.append(float(loss.detach()))
