@@ -106,8 +106,11 @@ def test_json_holds_the_rows_and_the_sweep(train: Path) -> None:
     rows = {row["name"]: row["value"] for row in found["rows"]}
     assert rows["largest stable rate"] * rows["sharpness"] == pytest.approx(3.8, rel=1e-6)
     assert len(found["sweep"]["rates"]) == len(found["sweep"]["smooth"])
-    without = json.loads(run("train.py:make_problem", "--json", "--quiet", "--no-sweep").stdout)["result"]
+    without = json.loads(run("train.py:make_problem", "--json", "--quiet", "--no-sweep", "--steps", "0").stdout)["result"]
+    assert found["suggestion"] == found["trials"][0]["lr"]
+    assert len(found["trials"]) == 7
     assert without["sweep"] is None
+    assert without["trials"] == []
     assert without["suggestion"] == pytest.approx(rows["largest stable rate"] / 2)
 
 
@@ -134,7 +137,7 @@ def test_a_function_may_import_what_lies_beside_its_file(train: Path) -> None:
     ("args", "status", "said"),
     [
         (["train.py"], 2, "names no function: it is FILE.py:FUNCTION"),
-        (["train.py:make_problem", "--no-sweep", "--out", "lr.html"], 2, "--out draws the sweep"),
+        (["train.py:make_problem", "--steps", "8"], 2, "a trial run tells something from 32 steps on"),
         (["train.py:make_problem", "--batches", "2"], 2, "at least 3"),
         (["gone.py:make_problem"], 1, "there is no file 'gone.py'"),
         (["train.py:make_problm"], 1, "has no 'make_problm'. Did you mean make_problem?"),

@@ -18,6 +18,8 @@ from thalweg.optim.commands.racing import check_page
 if TYPE_CHECKING:
     from thalweg.optim.diagnosis import Diagnosis, RangeTest
 
+LEAST = 32  # steps of a trial run, as in diagnosis.trials, whose import takes seconds
+
 NEEDED = """\b
     # train.py
     def make_problem():
@@ -42,9 +44,14 @@ NEEDED = """\b
     "--curvature-batches", type=options.Number(int, low=1), metavar="N", help="Batches for the Hessian; 1 to 8 by size."
 )
 @options.option("--sweep/--no-sweep", default=True, help="Also train a copy while the rate rises.")
+@options.option(
+    "--steps",
+    type=options.Number(int, low=0),
+    help="Of the longest trial run, best those of your run; 0 for none.  [default: 160 up to 1e6 parameters]",
+)
 @options.option("--precise/--no-precise", default=False, help="Copy the model and its batches in float64.")
 @options.seed_option
-@options.out_option(metavar="FILE.html", help="Also write a page with the sweep drawn.")
+@options.out_option(metavar="FILE.html", help="Also write a page with the runs drawn.")
 @options.overwrite_option(help="Replace a file of that name.")
 @options.locale_option
 @options.json_option
@@ -54,6 +61,7 @@ def diagnose(
     batches: int,
     curvature_batches: int | None,
     sweep: bool,
+    steps: int | None,
     precise: bool,
     seed: int,
     out: Path | None,
@@ -72,8 +80,8 @@ def diagnose(
     if ":" not in place:
         msg = f"{place!r} names no function: it is FILE.py:FUNCTION, as in train.py:make_problem"
         raise UsageError(msg)
-    if out is not None and not sweep:
-        msg = "--out draws the sweep, which --no-sweep leaves out"
+    if steps and steps < LEAST:
+        msg = f"--steps {steps}: a trial run tells something from {LEAST} steps on; 0 leaves trials out"
         raise UsageError(msg)
     check_page(out, overwrite)
     console = Console(json=json, quiet=quiet, command="optim diagnose")
@@ -87,6 +95,7 @@ def diagnose(
                 batches=batches,
                 hessian_batches=curvature_batches,
                 sweep=sweep,
+                steps=steps,
                 precise=precise,
                 seed=seed,
                 progress=progress,
@@ -101,8 +110,12 @@ def diagnose(
         save(found, out, title=place, overwrite=overwrite, locale=locale)
         console.note(f"page: {out}")
     console.result(_value(found), lambda: _show(console, found))
-    if out is None and sweep:
-        console.next_steps([f"thalweg optim diagnose {place} --out lr.html"])
+    console.next_steps(
+        [
+            *([] if steps else [f"thalweg optim diagnose {place} --steps 1000     # trial runs as long as yours"]),
+            *([f"thalweg optim diagnose {place} --out lr.html"] if out is None else []),
+        ]
+    )
 
 
 assert diagnose.callback is not None
@@ -153,6 +166,9 @@ def _value(found: Diagnosis) -> dict[str, Any]:
         w = found.sweep
         value["sweep"] = {"steepest": w.steepest, "valley": w.valley, "edge": w.edge, "turned": w.turned}
         value["sweep"] |= {"rates": w.rates.tolist(), "losses": w.losses.tolist(), "smooth": w.smooth.tolist()}
+    value["trials"] = [
+        {"lr": run.lr, "score": _finite(run.score), "losses": list(map(_finite, run.losses))} for run in found.trials
+    ]
     return value
 
 
@@ -171,6 +187,9 @@ def _show(console: Console, found: Diagnosis) -> None:
     if found.sweep is not None:
         for line in drawn(found.sweep):
             console.print(line)
+    if found.trials:
+        head = ["trial runs: rate", "steps", "loss at the end"]
+        console.table(head, [(f"{run.lr:.2g}", str(len(run.losses)), number(run.score)) for run in found.trials])
     if found.suggestion is not None:
         console.print(f"a rate to begin with: {found.suggestion:.2g}, {found.reason()}; now {found['learning rate']:.2g}")
 

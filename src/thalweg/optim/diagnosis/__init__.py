@@ -5,6 +5,7 @@ from thalweg.optim.diagnosis.noise import NoiseScale, noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied
 from thalweg.optim.diagnosis.report import Diagnosis, Row, diagnose
 from thalweg.optim.diagnosis.sweep import RangeTest, lr_range_test
+from thalweg.optim.diagnosis.trials import Trial
 
 __all__ = [
     "Diagnosis",
@@ -14,6 +15,7 @@ __all__ = [
     "Problem",
     "RangeTest",
     "Row",
+    "Trial",
     "copied",
     "diagnose",
     "largest",

@@ -1,15 +1,18 @@
-"""A diagnosis as one self-contained page: the table, and the sweep of the rate drawn."""
+"""A diagnosis as one self-contained page: the table, and the trial runs and the sweep of the rate drawn."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
 
+import numpy as np
+
 from thalweg import style
 from thalweg.errors import OutputExistsError
 from thalweg.files import write_text
 from thalweg.optim.diagnosis.report import Diagnosis, texts
 from thalweg.optim.diagnosis.sweep import RangeTest
+from thalweg.optim.diagnosis.trials import Trial
 from thalweg.page import Exhibit, document, exhibit_html, raw_svg, table, tag
 from thalweg.version import __version__
 
@@ -38,6 +41,32 @@ def picture(sweep: RangeTest, suggestion: float | None, locale: str = "en") -> E
     return Exhibit(raw_svg(style.svg(fig, text["sweep_alt"].format(**facts), salt="sweep")), text["sweep_caption"].format(**facts))
 
 
+def race(trials: list[Trial], locale: str = "en") -> Exhibit:
+    """The losses of the trial runs, smoothed, each named at its end."""
+    text = texts()[locale]["page"]
+    steps, best = max(len(run.losses) for run in trials), trials[0]
+    window = max(steps // 16, 4)
+    rates = sorted(run.lr for run in trials)
+    facts = {"n": len(trials), "lr": f"{best.lr:.2g}", "steps": steps, "low": f"{rates[0]:.2g}", "high": f"{rates[-1]:.2g}"}
+    fig, axes = style.figure(height=3.2)
+    with style.style():
+        for k, run in enumerate(sorted(trials, key=lambda run: -run.lr)):
+            losses = np.array([loss for loss in run.losses if math.isfinite(loss)])
+            if len(losses) < window:
+                continue
+            smooth = np.convolve(losses, np.full(window, 1 / window), "valid")
+            width, mark = (2.2 if run is best else 1.0), ("-", "--", "-.", ":")[k % 4]
+            (line,) = axes.plot(np.arange(window, len(losses) + 1), smooth, mark, linewidth=width, label=f"{run.lr:.2g}")
+            line.set_color(style.CYCLE[k % len(style.CYCLE)])
+        axes.set_ylim(top=1.3 * float(np.mean(best.losses[:window])))
+        axes.set(xlabel=text["step"], ylabel=text["loss"])
+        title = text["trials_title" if math.isfinite(best.score) else "trials_none"].format(**facts)
+        axes.set_title(style.plain(title), loc="left")
+        fig.legend(fontsize=8, ncols=4, loc="outside lower center", handlelength=2.6, title=text["lr"], title_fontsize=8)
+    alt = text["trials_alt"].format(**facts)
+    return Exhibit(raw_svg(style.svg(fig, alt, salt="trials")), text["trials_caption"].format(window=window))
+
+
 def page(found: Diagnosis, title: str, locale: str = "en") -> str:
     """The whole diagnosis as one page."""
     text = texts()[locale]["page"]
@@ -49,6 +78,8 @@ def page(found: Diagnosis, title: str, locale: str = "en") -> str:
     if found.suggestion is not None:
         lead = text["lead"].format(lr=f"{found.suggestion:.2g}", because=found.reason(locale), now=f"{found['learning rate']:.2g}")
     body = [tag("h1", title), tag("p", lead, class_="lead")]
+    if found.trials:
+        body.append(exhibit_html(race(found.trials, locale)))
     if found.sweep is not None:
         body.append(exhibit_html(picture(found.sweep, found.suggestion, locale)))
     body += [table([text["what"], text["value"], "±", text["says"]], rows), *(tag("p", note) for note in found.told(locale))]

@@ -12,6 +12,7 @@ import contextlib
 import copy
 import functools
 import itertools
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import InputError
 
+HUGE = 1e10  # a parameter beyond it, or none that is finite, means that a run has blown up
 Loss = Callable[[torch.nn.Module, Any], Tensor]
 
 
@@ -80,6 +82,41 @@ class Problem:
         """What the owner's loss makes of a batch, or rather of a copy of it: he may normalise it in place."""
         batch = copy.deepcopy(batch)
         return self.loss(self.model, in_double(batch) if self.precise else batch)
+
+    def twin(self) -> Problem:
+        """Another copy, that of this one as it stands."""
+        model, loss, optimizer = copy.deepcopy((self.model, self.loss, self.optimizer))
+        return Problem(model, loss, self.batches, optimizer, self.data, self.seed, self.precise)
+
+    def set_rate(self, lr: float) -> None:
+        """Give the first group this rate, and the others their ratio to it. InputError for an optimizer without one."""
+        groups = self.optimizer.param_groups
+        if "lr" not in groups[0]:
+            msg = f"{type(self.optimizer).__name__} has no learning rate to change"
+            raise InputError(msg)
+        before = [float(group["lr"]) for group in groups]
+        for group, rate in zip(groups, before, strict=True):
+            group["lr"] = lr * (rate / before[0] if before[0] else 1.0)
+
+    def step(self, batch: object) -> float:
+        """Train on a batch; the loss before the step, infinite where the run has blown up so that the loss raises."""
+        losses = list[float]()
+
+        def closure() -> Tensor:
+            self.optimizer.zero_grad()
+            loss = self.loss_of(batch)
+            if torch.isfinite(loss.detach()).all():
+                loss.backward()
+            losses.append(float(loss.detach()))
+            return loss
+
+        try:
+            self.optimizer.step(closure)
+        except (RuntimeError, ValueError):
+            if all(float(p.detach().abs().max()) < HUGE for p in self.parameters if p.numel()):
+                raise
+            return math.inf
+        return losses[0]
 
     def gradient(self, k: int) -> tuple[float, list[Tensor | None]]:
         """The loss of batch k and its gradient, None for parameters that it does not reach."""
@@ -178,6 +215,17 @@ def parts(problem: object) -> tuple[torch.nn.Module, Loss, Iterable[Any], torch.
         msg = f"the fourth of {wanted} is {type(optimizer).__name__}: it must be an optimizer of torch.optim or thalweg.optim.torch"
         raise InputError(msg)
     return model, loss, data, optimizer
+
+
+def endless(data: Iterable[Any]) -> Iterator[Any]:
+    """Its batches over and over; ends where a pass holds none."""
+    while True:
+        empty = True
+        for batch in data:
+            empty = False
+            yield batch
+        if empty:
+            return
 
 
 def samples(batch: object) -> int:

@@ -1,7 +1,7 @@
 """`diagnose`: why a training run diverges or crawls, from a few dozen gradients at the weights as they are.
 
 Curvature against the rule's own limit says which rate is too large; the noise of the gradient which batch is too small, and what
-loss the noise keeps up; a range test what the network itself makes of a rising rate.
+loss the noise keeps up; a range test what the network itself makes of a rising rate; short trial runs which rate to take.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from thalweg.optim.diagnosis.noise import NoiseScale, noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied
 from thalweg.optim.diagnosis.steps import Rates
 from thalweg.optim.diagnosis.sweep import RangeTest, swept
+from thalweg.optim.diagnosis.trials import LEAST, Trial, cost, tried
 from thalweg.optim.dynamics import stability, stationary
+
+SWEPT = 63  # steps of the sweep: one in 1.2 of the rate, over five decades
+Note = tuple[str, dict[str, object]]  # which sentence of texts.toml, and what to fill in
 
 
 @cache
@@ -51,15 +55,17 @@ class Row:
 class Diagnosis:
     """What was found.
 
-    rows: in the order to read them; sweep: the range test, None if it was left out; suggestion: the lesser of half the largest
-    stable rate and a sixth of where the sweep turns, None without both; because: which of them; notes: how it was measured.
+    rows: in the order to read them; sweep: the range test, None if it was left out; trials: the best first; suggestion: the rate
+    of the best of them, without trials the lesser of half the largest stable rate and a sixth of where the sweep turns, None
+    without all; because: which of them; notes: how it was measured.
     """
 
     rows: list[Row]
     sweep: RangeTest | None
+    trials: list[Trial]
     suggestion: float | None
     because: str = ""
-    notes: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def __getitem__(self, name: str) -> float:
         return self.row(name).value
@@ -86,6 +92,7 @@ def diagnose(
     batches: int = 16,
     hessian_batches: int | None = None,
     sweep: bool = True,
+    steps: int | None = None,
     precise: bool = False,
     seed: int = 0,
     progress: Callable[..., object] | None = None,
@@ -93,38 +100,89 @@ def diagnose(
     """Measure (model, loss, data, optimizer), where loss(model, batch) is the mean loss of a batch, on a copy.
 
     batches: how many, of the loader's size, for the noise of the gradient. hessian_batches: how many for the curvature (None: 8
-    for up to 1e5 parameters, 4 up to 1e6, 1 beyond). precise: the copy and its batches in float64. The model stays in the mode
-    it is in: where it trains, batch norm uses the batch's own statistics. Nothing of the owner's is moved, and random states are
-    put back.
+    for up to 1e5 parameters, 4 up to 1e6, 1 beyond). sweep: whether to run the range test. steps: of the longest trial run, 0 for
+    none, best those of the run that is planned (None: 160 for up to 1e6 parameters; none beyond, as seven copies of the model are
+    held). precise: the copy and its batches in float64. The model stays in the mode it is in: where it trains, batch norm uses
+    the batch's own statistics. Nothing of the owner's is moved, and random states are put back.
 
     Raises InputError for what is no such problem, and for a loss that is not finite or has no gradient.
     """
     if batches < 3:
         msg = f"batches={batches!r}: the spread of the gradient takes at least 3"
         raise InputError(msg)
+    if steps and steps < LEAST:
+        msg = f"steps={steps!r}: a trial run tells something from {LEAST} steps on; 0 leaves trials out"
+        raise InputError(msg)
     tell = progress or (lambda *_, **__: None)
     with copied(problem, batches, seed, precise=precise) as one:
-        count = len(one.batches)
-        if count < 3:
-            msg = f"the data hold {count} batch{'es' * (count > 1)}: the noise of the gradient takes at least 3; make them smaller"
-            raise InputError(msg)
         if hessian_batches is None:
             hessian_batches = 8 if one.n <= 100_000 else 4 if one.n <= 1_000_000 else 1
-        work = 2 * count + 40
-        mean = mean_gradient(one, lambda k: tell(k, work))
-        rates = Rates(one.optimizer)
-        around = spread(one, mean.gradient, rates.vector, lambda k: tell(count + k, work))
-        curved = curvature(one, rates, hessian_batches, lambda k: tell(min(2 * count + k, work), work))
-        rows = [
-            *_about_loss(one, mean, around, rates),
-            *_about_curvature(one, rates, curved),
+        if steps is None:
+            steps = 160 if one.n <= 1_000_000 else 0
+        work = _Work(len(one.batches), hessian_batches, SWEPT * sweep, cost(steps), tell)
+        rows, stable = _measured(one, hessian_batches, work)
+        notes: list[Note] = [
+            ("batches", {"n": len(one.batches), "size": one.sizes[0], "some": min(hessian_batches, len(one.batches))})
         ]
-        stable = next((row.value for row in rows if row.name == "largest stable rate"), math.nan)
-        settles = stable > rows[0].value
-        rows += [*_about_noise(one, mean, around, rates, settles), *_about_steps(mean, rates)]
-        found = _swept(one, stable) if sweep else None
-        tell(work, work)
-        return _concluded(rows, found, stable, one, hessian_batches)
+        notes += [] if one.model.training else [("eval", {})]
+    del one  # its memory is the next copy's
+    found, guesses = None, {"stable": stable / 2}
+    if sweep:
+        with copied(problem, 1, seed, precise=precise) as one:
+            found = _swept(one, stable)
+        guesses["sweep"] = found.suggestion if found else math.nan
+    guesses = {name: rate for name, rate in guesses.items() if 0 < rate < math.inf}
+    because = min(guesses, key=lambda name: guesses[name]) if guesses else ""
+    suggestion, trials = guesses.get(because), list[Trial]()
+    if steps:
+        with copied(problem, 1, seed, precise=precise) as one:
+            trials = tried(one, suggestion or rows[0].value, steps, work.trial)
+        best = next((run for run in trials if math.isfinite(run.score)), None)
+        if best is not None and best.score < next(row.value for row in rows if row.name == "loss"):
+            suggestion, because = best.lr, "trials"
+            notes += [("end", {})] if best.lr in (min(run.lr for run in trials), max(run.lr for run in trials)) else []
+        else:
+            notes.append(("no_trial", {}))
+    elif found is not None and not found.fell:
+        notes.append(("flat", {}))
+    work.all_done()
+    return Diagnosis(rows, found, trials, suggestion, because, notes)
+
+
+class _Work:
+    """How much is done, in gradients; a product with the Hessian counts four, and how many it takes shows on the way."""
+
+    def __init__(self, batches: int, hessian_batches: int, sweep: int, trials: int, tell: Callable[..., object]) -> None:
+        self.product, self.passes = 4 * hessian_batches, 2 * batches
+        self.before = self.passes + 40 * self.product + sweep
+        self.total, self._tell = self.before + trials, tell
+
+    def gradient(self, k: int) -> None:
+        self._tell(k, self.total)
+
+    def curvature(self, k: int) -> None:
+        self._tell(self.passes + min(k, 40) * self.product, self.total)
+
+    def trial(self, k: int) -> None:
+        self._tell(self.before + k, self.total)
+
+    def all_done(self) -> None:
+        self._tell(self.total, self.total)
+
+
+def _measured(one: Problem, hessian_batches: int, work: _Work) -> tuple[list[Row], float]:
+    """All rows, and the largest stable rate: NaN where it is not known, infinite where there is none."""
+    count = len(one.batches)
+    if count < 3:
+        msg = f"the data hold {count} batch{'es' * (count > 1)}: the noise of the gradient takes at least 3; make them smaller"
+        raise InputError(msg)
+    mean = mean_gradient(one, work.gradient)
+    rates = Rates(one.optimizer)
+    around = spread(one, mean.gradient, rates.vector, lambda k: work.gradient(count + k))
+    curved = curvature(one, rates, hessian_batches, work.curvature)
+    rows = [*_about_loss(one, mean, around, rates), *_about_curvature(one, rates, curved)]
+    stable = next(row.value for row in rows if row.name == "largest stable rate")
+    return [*rows, *_about_noise(one, mean, around, rates, stable > rows[0].value), *_about_steps(mean, rates)], stable
 
 
 def _about_loss(one: Problem, mean: Mean, around: Spread, rates: Rates) -> list[Row]:
@@ -209,19 +267,8 @@ def _about_steps(mean: Mean, rates: Rates) -> list[Row]:
 
 def _swept(one: Problem, stable: float) -> RangeTest | None:
     """The sweep, over the five decades about the largest stable rate that matter; over all eight where there is none."""
-    lo, hi, steps = (1e-4 * stable, 10 * stable, 63) if 0 < stable < math.inf else (1e-7, 10.0, 100)
+    lo, hi, steps = (1e-4 * stable, 10 * stable, SWEPT) if 0 < stable < math.inf else (1e-7, 10.0, 100)
     try:
         return swept(one, lo, hi, steps, 0.9)
     except (InputError, RuleError):
         return None
-
-
-def _concluded(rows: list[Row], found: RangeTest | None, stable: float, one: Problem, hessian_batches: int) -> Diagnosis:
-    tried = {"stable": stable / 2, "sweep": found.suggestion if found else math.nan}
-    tried = {name: rate for name, rate in tried.items() if 0 < rate < math.inf}
-    because = min(tried, key=lambda name: tried[name]) if tried else ""
-    notes: list[tuple[str, dict[str, object]]] = [] if found is None or found.fell else [("flat", {})]
-    notes.append(("batches", {"n": len(one.batches), "size": one.sizes[0], "some": min(hessian_batches, len(one.batches))}))
-    if not one.model.training:
-        notes.append(("eval", {}))
-    return Diagnosis(rows, found, tried.get(because), because, notes)

@@ -6,16 +6,14 @@ order of magnitude of a rate that works, not the best rate of a long run.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from thalweg.errors import InputError
-from thalweg.optim.diagnosis.problem import Problem, copied
+from thalweg.optim.diagnosis.problem import Problem, copied, endless
 
 Doubles = npt.NDArray[np.float64]
 
@@ -61,29 +59,10 @@ def lr_range_test(
 
 def swept(problem: Problem, lo: float, hi: float, steps: int, beta: float) -> RangeTest:
     """The sweep itself; it moves the problem."""
-    optimizer = problem.optimizer
-    first = [group.get("lr") for group in optimizer.param_groups]
-    if first[0] is None:
-        msg = f"{type(optimizer).__name__} has no learning rate to sweep"
-        raise InputError(msg)
-    base = float(first[0]) or 1.0
     rates, losses, smooth, mean = np.geomspace(lo, hi, steps), list[float](), list[float](), 0.0
-    batches = itertools.chain.from_iterable(iter(problem.data) for _ in itertools.count())
-    for rate, batch in zip(rates, batches, strict=False):
-        for group, lr in zip(optimizer.param_groups, first, strict=True):
-            group["lr"] = rate * (float(lr) / base if float(lr) else 1.0)
-        last = list[float]()
-
-        def closure(batch: object = batch, last: list[float] = last) -> torch.Tensor:
-            optimizer.zero_grad()
-            loss = problem.loss_of(batch)
-            if torch.isfinite(loss.detach()).all():
-                loss.backward()
-            last.append(float(loss.detach()))
-            return loss
-
-        optimizer.step(closure)
-        loss = last[0]
+    for rate, batch in zip(rates, endless(problem.data), strict=False):
+        problem.set_rate(float(rate))
+        loss = problem.step(batch)
         mean = beta * mean + (1 - beta) * loss
         now = mean / (1 - beta ** (len(losses) + 1))
         if not math.isfinite(loss):
