@@ -222,7 +222,7 @@ def test_what_has_no_second_derivative_is_differenced() -> None:
     loss = lambda model, batch: (model.a * Half.apply(model.p)).sum() + 0 * batch.sum()  # noqa: E731
     found = diagnose((model, loss, [torch.zeros(2)] * 3, torch.optim.SGD(model.parameters(), lr=0.1)), sweep=False)
     assert found["sharpness"] == pytest.approx(3, rel=0.01)
-    assert "difference of gradients" in found.row("sharpness").note()
+    assert "differences of gradients" in found.row("sharpness").note()
 
 
 def test_the_noise_scale_of_a_regression_is_the_known_answer() -> None:

@@ -20,11 +20,13 @@ ROOM = 40_000_000  # numbers that all vectors of a Lanczos run may hold; beyond,
 
 
 class Hessian:
-    """The Hessian of the mean loss of some batches, with respect to what the optimizer moves. `method` says how it is found."""
+    """The Hessian of the mean loss of some batches, with respect to what the optimizer moves. `exact`: by a double
+    backward, as long as every operation has a second derivative; else by differences of gradients.
+    """
 
     def __init__(self, problem: Problem, batches: int) -> None:
         self.problem, self.batches = problem, min(batches, len(problem.batches))
-        self.method = "double backward"
+        self.exact = True
         self._graph: tuple[list[Tensor], list[int]] | None = None  # of a single batch: made once
 
     def __matmul__(self, v: Tensor) -> Tensor:
@@ -36,7 +38,7 @@ class Hessian:
 
     def of_batch(self, k: int, v: Tensor) -> Tensor:
         """The same for the loss of batch k alone.   v: (n,)"""
-        return self._double(k, v) if self.method == "double backward" else self._difference(k, v)
+        return self._double(k, v) if self.exact else self._difference(k, v)
 
     def _double(self, k: int, v: Tensor) -> Tensor:
         problem = self.problem
@@ -56,7 +58,7 @@ class Hessian:
             return self._without_graph(k, v)
 
     def _without_graph(self, k: int, v: Tensor) -> Tensor:
-        self.method, self._graph = "difference of gradients", None
+        self.exact, self._graph = False, None
         return self._difference(k, v)
 
     def _slopes(self, k: int) -> tuple[list[Tensor], list[int]]:

@@ -44,14 +44,14 @@ class Spread:
 @dataclass(frozen=True)
 class Curvature:
     """scaled: the largest eigenvalue of D^(1/2) H D^(1/2) with D = lr / P, which is x of `stability`; sharpness: that of H; their
-    errors hold Lanczos' and, where several batches were used, how these differ. trace: that of H and its standard error; method:
-    how products with H were found.
+    errors hold Lanczos' and, where several batches were used, how these differ. trace: that of H and its standard error; exact:
+    whether products with H are, or differences of gradients.
     """
 
     scaled: Eigenvalue
     sharpness: Eigenvalue
     trace: tuple[float, float]
-    method: str
+    exact: bool
 
 
 def mean_gradient(one: Problem, tell: Tell) -> Mean:
@@ -132,7 +132,7 @@ def curvature(one: Problem, rates: Rates, batches: int, tell: Tell) -> Curvature
         sharpness = Eigenvalue(scaled.value / lr, scaled.error / lr, 0)
     else:
         sharpness = _among(hessian, largest(times, start), torch.ones_like(root))
-    return Curvature(scaled, sharpness, trace(times, start), hessian.method)
+    return Curvature(scaled, sharpness, trace(times, start), hessian.exact)
 
 
 def _among(hessian: Hessian, found: Eigenvalue, root: torch.Tensor) -> Eigenvalue:

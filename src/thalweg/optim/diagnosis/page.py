@@ -55,9 +55,11 @@ def race(trials: list[Trial], locale: str = "en") -> Exhibit:
             if len(losses) < window:
                 continue
             smooth = np.convolve(losses, np.full(window, 1 / window), "valid")
-            width, mark = (2.2 if run is best else 1.0), ("-", "--", "-.", ":")[k % 4]
+            width, mark = (2.4, "-") if run is best else (1.0, ("--", "-.", ":")[k % 3])
             (line,) = axes.plot(np.arange(window, len(losses) + 1), smooth, mark, linewidth=width, label=f"{run.lr:.2g}")
             line.set_color(style.CYCLE[k % len(style.CYCLE)])
+        if min(min(run.losses) for run in trials) > 0:
+            axes.set_yscale("log")  # differences late in the run are small beside the first losses
         axes.set_ylim(top=1.3 * float(np.mean(best.losses[:window])))
         axes.set(xlabel=text["step"], ylabel=text["loss"])
         title = text["trials_title" if math.isfinite(best.score) else "trials_none"].format(**facts)

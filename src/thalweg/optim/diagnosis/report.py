@@ -204,9 +204,12 @@ def _about_curvature(one: Problem, rates: Rates, curved: Curvature) -> list[Row]
     groups = [float(group.get("lr", 1.0)) for group in one.optimizer.param_groups]
     lr = groups[0]
     rows = [
-        Row("sharpness", curved.sharpness.value, curved.sharpness.error, "sharpness", {"method": curved.method}),
+        Row(
+            "sharpness", curved.sharpness.value, curved.sharpness.error,
+            "sharpness" if curved.exact else "sharpness_differences",
+        ),
         Row("trace of the Hessian", *curved.trace, "trace"),
-    ]
+    ]  # fmt: skip
     limit = min((stability(rule).limit for rule, made in zip(rates.bare, rates.maps, strict=True) if made is not None), default=0.0)
     x, error = curved.scaled.value + rates.decay, curved.scaled.error  # decay is a curvature too
     name = "largest stable rate"
