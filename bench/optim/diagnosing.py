@@ -12,7 +12,6 @@ the run has. The loss is the mean of the last fifth, the median over seeds 0, 1,
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
 import subprocess
@@ -21,23 +20,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import tasks
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 
-def cross_entropy(model: nn.Module, batch: Any) -> torch.Tensor:
-    return F.cross_entropy(model(batch[0]), batch[1])
-
-
-def perceptron(widths: list[int], batch: int, batches: int, kind: type[torch.optim.Optimizer] = torch.optim.Adam) -> Any:
+def made_up(widths: list[int], batch: int, batches: int, kind: type[torch.optim.Optimizer] = torch.optim.Adam) -> Any:
+    """A perceptron, and random batches for it."""
     torch.manual_seed(0)
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise(widths):
-        layers += [nn.Linear(a, b), nn.GELU()]
-    model = nn.Sequential(*layers[:-1])
+    model = tasks.perceptron(*widths, act=nn.GELU)
     data = [(torch.randn(batch, widths[0]), torch.randint(widths[-1], (batch,))) for _ in range(batches)]
-    return model, cross_entropy, data, kind(model.parameters(), lr=1e-3)
+    return model, tasks.cross_entropy, data, kind(model.parameters(), lr=1e-3)
 
 
 def peer(rounds: str = "5") -> None:
@@ -46,7 +39,7 @@ def peer(rounds: str = "5") -> None:
 
     from thalweg.optim.diagnosis import Hessian, copied, largest
 
-    model, loss, data, optimizer = perceptron([784, 800, 400, 100, 10], 128, 4, torch.optim.SGD)
+    model, loss, data, optimizer = made_up([784, 800, 400, 100, 10], 128, 4, torch.optim.SGD)
     n = sum(p.numel() for p in model.parameters())
 
     def ours() -> tuple[float, int]:
@@ -88,9 +81,9 @@ import resource, sys, time
 sys.path.insert(0, {here!r})
 import torch, scipy.linalg, numba
 import thalweg.optim.dynamics, thalweg.optim.diagnosis
-from diagnosing import perceptron
+from diagnosing import made_up
 begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-problem = perceptron([1024, 2048, 2048, 1536, 512, 100], 128, 16)
+problem = made_up([1024, 2048, 2048, 1536, 512, 100], 128, 16)
 model, loss, data, optimizer = problem
 t = time.perf_counter()
 {work}
@@ -134,8 +127,6 @@ def train(problem: Any, steps: int) -> float:
 
 
 def useful(which: str = "scripts", seeds: str = "3") -> None:
-    import tasks
-
     from thalweg.optim.diagnosis import copied, diagnose
     from thalweg.optim.diagnosis.trials import FACTORS, tried
 

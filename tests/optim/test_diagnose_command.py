@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
 from thalweg import cli
@@ -17,6 +15,8 @@ TRAIN = """
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 def loss(model, batch):
     x, y = batch
@@ -71,15 +71,6 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text(TRAIN)
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on a busy machine wait for each other at every small operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run(*args: str) -> Result:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import pickle
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from string import Formatter
 from typing import Any, NamedTuple
 
@@ -26,6 +26,8 @@ from thalweg.optim import torch as ours
 from thalweg.optim.diagnosis import copied, diagnose, largest, lr_range_test, noise_scale, trace
 from thalweg.optim.diagnosis.report import texts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Problem = tuple[nn.Module, Callable[..., Tensor], Any, torch.optim.Optimizer]
 
 
@@ -36,15 +38,6 @@ class Valley(nn.Module):
         super().__init__()
         self.p = nn.Parameter(torch.ones(len(curvatures), dtype=torch.float64))
         self.register_buffer("a", torch.tensor(curvatures, dtype=torch.float64))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on a busy machine wait for each other at every small operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def valley(curvatures: list[float], make: Callable[..., torch.optim.Optimizer] = torch.optim.SGD, **options: Any) -> Problem:

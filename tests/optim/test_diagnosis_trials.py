@@ -18,14 +18,7 @@ from thalweg.optim import torch as ours
 from thalweg.optim.diagnosis import Trial, copied, diagnose, trials
 from thalweg.optim.diagnosis.problem import endless
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Two threads on a busy machine wait for each other at every small operation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def squared(model: nn.Module, batch: Any) -> Tensor:
