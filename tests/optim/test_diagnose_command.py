@@ -11,12 +11,12 @@ from click.testing import CliRunner, Result
 
 from thalweg import cli
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TRAIN = """
 import torch
 from torch import nn
 from torch.nn import functional as F
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 def loss(model, batch):
     x, y = batch
