@@ -15,6 +15,7 @@ from thalweg.optim.dynamics import convert, escape_time, kramers_time, linear, s
 from thalweg.optim.ops import where
 from thalweg.optim.rule import Rule, Slots, Stages, State, Value, const, decay, rate
 from thalweg.optim.rules.staged import Staged
+from thalweg.optim.schedules import cosine
 
 momenta = st.floats(0.0, 0.99)
 
@@ -191,6 +192,86 @@ def test_converted_rules_have_the_same_temperature_and_drift(momentum: float, ba
     before, after = stationary(rule, 1.0, 1.0).temperature, stationary(other, 1.0, 1.0 / batch).temperature
     assert after == pytest.approx(before, rel=1e-3)
     assert other.lr / (1 - other.momentum) / batch == pytest.approx(rule.lr / (1 - rule.momentum))
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "expected"),
+    [
+        (optim.HeavyBall(0.1, convention="ema"), {"momentum": 0.99}, optim.HeavyBall(0.1, momentum=0.99, convention="ema")),
+        (optim.Nesterov(0.1), {"momentum": 0.99}, optim.Nesterov(0.01, momentum=0.99)),
+        (optim.Signum(0.1), {"momentum": 0.99}, optim.Signum(0.1, momentum=0.99)),
+        (optim.Adam(0.1), {"momentum": 0.5}, optim.Adam(0.1, b1=0.5)),
+        (optim.SignSGD(0.1), {"batch": 4}, optim.SignSGD(0.2)),
+        (optim.Lion(0.1), {"batch": 4}, optim.Lion(0.2, b1=0.6, b2=0.96)),
+        (optim.AdaGrad(0.1, eps=4e-8), {"batch": 4}, optim.AdaGrad(0.1, eps=1e-8)),
+        (optim.AdaGrad(0.1, eps=16e-8, eps_at="inside"), {"batch": 4}, optim.AdaGrad(0.1, eps=1e-8, eps_at="inside")),
+        (optim.RMSprop(0.1, eps=4e-8, eps_at="inside"), {"batch": 4}, optim.RMSprop(0.2, alpha=0.96, eps=1e-8, eps_at="inside")),
+        (optim.AdamW(0.1, wd=0.01), {"batch": 4}, optim.AdamW(0.2, b1=0.6, b2=0.996, eps=5e-9, wd=0.02)),
+        (optim.Adam(0.1, wd=0.01), {"batch": 4}, optim.Adam(0.2, b1=0.6, b2=0.996, eps=5e-9, wd=0.01)),
+        (
+            optim.HeavyBall(0.1, wd=0.1, decay="decoupled"),
+            {"momentum": 0.99},
+            optim.HeavyBall(0.01, 0.99, wd=1.0, decay="decoupled"),
+        ),
+        (optim.SGD(0.1, wd=0.1, decay="decoupled"), {"batch": 2}, optim.SGD(0.2, wd=0.1, decay="decoupled")),
+    ],
+    ids=repr,
+)
+def test_each_kind_of_rule_is_converted_by_its_own_law(rule: Rule, options: dict[str, float], expected: Rule) -> None:
+    found = convert(rule, **options)  # type: ignore[arg-type]
+    assert type(found) is type(expected)
+    for name, value in vars(expected).items():
+        assert getattr(found, name) == pytest.approx(value), name
+
+
+@pytest.mark.parametrize("rule", [optim.Adadelta(), optim.ScheduleFree(), optim.Rprop()])
+def test_rules_without_a_law_are_not_converted(rule: Rule) -> None:
+    with pytest.raises(RuleError, match="tune it anew"):
+        convert(rule, batch=2)
+
+
+def test_over_as_many_samples_adagrad_goes_as_far_with_any_batch() -> None:
+    """Where noise rules: the same mean path for the converted rule, four samples a batch against one."""
+    rng = np.random.default_rng(0)
+    samples = 0.1 + rng.normal(size=(4000, 400))
+    ends = []
+    for k in (1, 4):
+        rule = convert(optim.AdaGrad(lr=0.01), batch=k)
+        p = np.zeros(400)
+        s = rule.init(p)
+        for t, g in enumerate(samples.reshape(-1, k, 400).mean(1), 1):
+            p, s = rule.step(p, g, s, t)
+        ends.append(p.mean())
+    assert ends[1] == pytest.approx(ends[0], rel=0.05)
+
+
+def test_decay_takes_its_part_of_the_largest_rate() -> None:
+    """Coupled: 2 / (lambda + wd). Decoupled: lr wd / 2 of the limit."""
+    assert stability(optim.SGD(1e-3, wd=2.0)).largest_lr(8) == pytest.approx(2 / 10, rel=1e-8)
+    assert stability(optim.AdamW(wd=0.01)).largest_lr(1.0) == pytest.approx(1 / (1 / 38 + 0.01 / 2), rel=1e-6)
+    assert stability(optim.HeavyBall(wd=1.0, decay="decoupled")).largest_lr(5.0) == pytest.approx(1 / (5 / 3.8 + 0.5), rel=1e-6)
+
+
+def test_what_no_longer_counts_late_is_left_out() -> None:
+    """NAdam's product of momenta is 0 in the end however slow; Schedule-Free's average stands still; centred RMSprop's mean is
+    not felt at a minimum."""
+    assert stability(optim.NAdam(b1=0.999)).limit == pytest.approx(2 * 1.999 / (2.998 * 0.001), rel=1e-6)
+    assert stability(optim.ScheduleFree(inner="sgd", b1=0.9)).limit == pytest.approx(20, rel=1e-6)
+    assert stability(optim.RMSprop(centered=True)).rate(1.0) == pytest.approx(0, abs=1e-12)
+    assert stability(optim.Adam(b1=1 - 1e-6)).limit == pytest.approx(4e6, rel=1e-4)
+
+
+def test_a_v_without_memory_is_not_frozen() -> None:
+    """RMSprop with alpha 0 is signSGD."""
+    found = stability(optim.RMSprop(alpha=0.0))
+    assert found.limit == 0
+    assert "does not shrink with the gradient" in found.note
+
+
+@pytest.mark.parametrize("rule", [optim.AdaGrad(lr_decay=0.1), optim.chain(optim.schedule(cosine(100)), optim.SGD())])
+def test_a_rate_that_falls_to_nothing_has_no_limit(rule: Rule) -> None:
+    with pytest.raises(RuleError, match="falls to nothing with time"):
+        stability(rule)
 
 
 def test_adaptive_rules_follow_the_square_root() -> None:

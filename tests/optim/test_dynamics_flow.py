@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from thalweg import energies, optim
 from thalweg.energies.contract import Floats
 from thalweg.errors import InputError, RuleError
-from thalweg.optim.dynamics import flow, modified_equation, order, path
+from thalweg.optim.dynamics import escape_time, flow, kramers_time, modified_equation, order, path
 from thalweg.optim.rule import Rule
 
 
@@ -202,3 +202,58 @@ def test_wrong_use_is_one_line() -> None:
         flow(optim.SGD(), "none")
     with pytest.raises(InputError, match="'rule'"):
         path(optim.SGD(), QUARTIC, START, 3, start="hot")
+
+
+def test_order_and_escape_refuse_what_has_no_answer() -> None:
+    wells = energies.DoubleWell()
+    valley = energies.Parabola((1.0,))
+    for rule, p0, options in (
+        (optim.SGD(0.1), [0.0], {}),  # at the minimum nothing moves
+        (optim.SGD(0.0), [1.0], {}),
+        (optim.SignSGD(0.01), [1.0], {}),  # a straight line
+    ):
+        with pytest.raises(RuleError, match="to rounding"):
+            order(rule, valley, p0, **options)
+    with pytest.raises(InputError, match="an eighth of a step"):
+        order(optim.SGD(0.1), valley, [1.0], duration=0.01)
+    for temperature in (0.0, -1.0, float("nan")):
+        with pytest.raises(InputError, match="above 0"):
+            kramers_time(wells, -1.0, 0.0, temperature)
+    with pytest.raises(InputError, match="too low for the barrier"):
+        kramers_time(wells, -1.0, 0.0, 1e-6)
+    with pytest.raises(InputError, match="the slope is"):
+        kramers_time(wells, -1.3, 0.0, 0.1)
+    with pytest.raises(InputError, match="must be finite"):
+        escape_time(wells, float("nan"), 1.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        optim.HeavyBall(0.01, momentum=0.95, dampening=0.5),
+        optim.HeavyBall(0.01, momentum=0.95, wd=0.5),
+        optim.HeavyBall(0.01, momentum=0.95, convention="keras"),
+    ],
+    ids=repr,
+)
+def test_friction_lets_the_energy_fall(rule: optim.Rule) -> None:
+    found = path(rule, energies.DoubleWell(tilt=-0.1), [-1.45], 200).energy[2:, 0]  # dampening begins at the second step
+    assert (np.diff(found) < 1e-3 * found[0]).all()
+    assert found[-1] < found[0]
+
+
+def test_amsgrad_has_a_flow_although_its_maximum_ties_at_the_start() -> None:
+    found = order(optim.Adam(0.05, amsgrad="before"), energies.Parabola((1.0, 3.0)), [1.5, 1.0])
+    assert found.order == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("rule", [optim.AdaGrad(), optim.ScheduleFree(), optim.Rprop(), optim.Adam(amsgrad="before"), optim.Yogi()])
+def test_slots_that_no_gradient_holds_have_no_rate_limit(rule: optim.Rule) -> None:
+    with pytest.raises(RuleError, match="no gradient holds"):
+        flow(rule, "rate").velocity(0.0, {"p": np.ones((1, 1))}, lambda x: 0 * x + 0.7)
+
+
+def test_the_rate_limit_of_nadam_is_that_of_its_late_momentum() -> None:
+    """A constant gradient moves it by lr a step."""
+    found = flow(optim.NAdam(lr=0.1), "rate").velocity(0.0, {"p": np.ones((1, 1))}, lambda x: 0 * x + 0.7)
+    assert float(found["p"][0, 0]) == pytest.approx(-0.1, rel=1e-6)

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from thalweg.energies.contract import Energy, Floats, as_points, value_and_gradient
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.backends.reference import NUMPY, Functions
-from thalweg.optim.dynamics.linear import COMPLEX, LATE, AnyRule, as_rule
+from thalweg.optim.dynamics.linear import COMPLEX, LATE, AnyRule, as_rule, late_scalars
 from thalweg.optim.dynamics.scaling import Array, Gradient, Scaled, Values, advance
 from thalweg.optim.rule import Rule
 
@@ -42,7 +42,22 @@ def _comparison(name: str) -> Callable[[Array, Array], Array]:
     return lambda a, b: np.asarray(NUMPY[name](limit(a), limit(b)))
 
 
-LIMIT: Functions = {**COMPLEX, **{name: _comparison(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")}}
+def _extreme(keep_first: str) -> Callable[[Array, Array], Array]:
+    """The larger or lesser of two numbers for small h > 0: of equal ones the one that will be."""
+
+    def of(a: Array, b: Array) -> Array:
+        real, later = NUMPY[keep_first](np.real(a), np.real(b)), NUMPY[keep_first](np.imag(a), np.imag(b))
+        return np.where(np.where(np.real(a) == np.real(b), later, real), a, b)
+
+    return of
+
+
+LIMIT: Functions = {
+    **COMPLEX,
+    "minimum": _extreme("lt"),
+    "maximum": _extreme("gt"),
+    **{name: _comparison(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
+}
 
 
 @dataclass(frozen=True)
@@ -178,22 +193,33 @@ def flow(rule: AnyRule, limit: str = "inertial") -> Flow:
     return made
 
 
-def slaved(scaled: Scaled, p: Array, g: Array, rate: complex = 1.0) -> Values:
-    """The slots that a gradient g, were it constant, would hold, at lr times `rate`; those that only grow are left as they start.
+def slaved(scaled: Scaled, p: Array, g: Array, rate: complex | None = None) -> Values:
+    """The slots that a gradient g, were it constant, would hold.   p, g: (n, d)
 
-    A slot follows s' = a s + b with a from two steps; where a = 1 there is no such state.   p, g: (n, d)
+    A slot follows s' = a s + b, with a from two steps; one that only grows is left as it starts. rate: what lr is multiplied by for
+    the limit of small rates, which asks more: RuleError there for a slot that only grows, or is no such average.
     """
     numbers = scaled.numbers(1.0) | {"t": LATE}
-    numbers["self.lr"] = numbers.get("self.lr", 1.0) * rate
-    z = {name: value + 0j for name, value in scaled.start(p).items()}
+    numbers["self.lr"] = numbers.get("self.lr", 1.0) * (1.0 if rate is None else rate)
+    late = late_scalars(scaled.rule, scaled.programs[-1])
+    z: Values = {name: late.get(name, value) + np.zeros_like(value, complex) for name, value in scaled.start(p).items()}
+
+    def after(name: str, pushed: float) -> Array:
+        with np.errstate(all="ignore"):
+            return advance(scaled.programs, z | {name: z[name] + pushed}, numbers, lambda _: g, COMPLEX)[name]
+
     for _ in range(3 * len(scaled.slots)):
         for name in scaled.slots:
-            with np.errstate(all="ignore"):
-                now = advance(scaled.programs, z, numbers, lambda _: g, COMPLEX)[name]
-                above = advance(scaled.programs, z | {name: z[name] + 1}, numbers, lambda _: g, COMPLEX)[name]
-            kept = above - now
+            now = after(name, 0)
+            kept = after(name, 1) - now
             moving = np.abs(1 - kept) > 1e-12
             z[name] = np.where(moving & np.isfinite(now), z[name] + (now - z[name]) / np.where(moving, 1 - kept, 1), z[name])
+    for name in scaled.slots if rate is not None else ():
+        now, above, far = (after(name, pushed) for pushed in (0, 1, 2))
+        held = np.allclose(now, z[name], rtol=1e-6, atol=1e-12) and (np.abs(above - now - 1) > 1e-6).all()
+        if not held or not np.allclose(far - above, above - now, rtol=1e-6, atol=1e-12):
+            msg = f"{scaled.rule!r} has no limit of a small rate alone: no gradient holds its {name.removeprefix('s.')}"
+            raise RuleError(msg)
     return z
 
 

@@ -8,18 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.energies.contract import Energy, Floats, as_points, value_and_gradient
-from thalweg.errors import InputError
+from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.flow import Flow, flow
-from thalweg.optim.dynamics.linear import AnyRule, as_rule
+from thalweg.optim.dynamics.linear import AnyRule, as_rule, linear
 from thalweg.optim.dynamics.scaling import Values
+from thalweg.optim.rule import Rule
 
 
 @dataclass(frozen=True)
 class Path:
     """The states before step 1 and after each step; the axes are (steps + 1, n, d), those of loss, norm and energy (steps + 1, n).
 
-    loss: L; norm: |grad L|; energy: L + |p'|^2 / (2 lr) with p' the last step, for rules with inertia, which friction lets fall;
-    L for the others. local_error: (steps, n), how far one step ends from the flow over the same time, None if not asked for.
+    loss: L; norm: |grad L|; energy: for rules with inertia, which friction lets fall, L + |p'|^2 / (2 lr) with p' the last step
+    and lr the rate at which a new gradient acts (and wd/2 |p|^2 of a coupled decay); L for the others. local_error: (steps, n),
+    how far one step ends from the flow over the same time, None if not asked for.
     """
 
     p: Floats
@@ -52,13 +54,24 @@ def path(rule: AnyRule, energy: Energy, p0: npt.ArrayLike, steps: int, *, start:
     with np.errstate(all="ignore"):  # a rate that is too large shows in the path
         found = [evaluate(x) for x in points]
     loss = np.stack([u for u, _ in found])
-    energies = loss
-    if scaled.power("lr") == 2:
+    energies, acting = loss, _acting(rule) if scaled.power("lr") == 2 else None
+    if acting:
         speed = np.diff(points, axis=0, prepend=points[:1])
-        energies = loss + (speed**2).sum(-1) / (2 * rule.lr)  # type: ignore[attr-defined]
+        energies = loss + (speed**2).sum(-1) / (2 * acting)
+        if rule.decay == "coupled":
+            energies = energies + rule.wd / 2 * (points**2).sum(-1)
     slots = {name.removeprefix("s."): np.stack([each[name] for each in states]) for name in states[0] if name != "p"}
     norm = np.stack([np.linalg.norm(g, axis=-1) for _, g in found])
     return Path(points, slots, loss, norm, energies, np.stack(errors) if local_error else None)
+
+
+def _acting(rule: Rule) -> float | None:
+    """How far a new gradient of 1 moves p in its own step; None for a rule that divides by what it has gathered."""
+    try:
+        made = linear(rule.replace(wd=0.0))
+    except RuleError:
+        return None
+    return abs(float(made.force()[0])) if made.smooth and not made.frozen else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,8 @@ def order(
     """The order of convergence of a rule to its flow: its steps are cut to 1/8 and then halved so many times.
 
     The error is that of p after `duration`, in units of the rule's own steps. Expect 1 for most rules, 2 for Heun, 3 and 4 for RK.
-    Raises RuleError for a rule without a flow, and where the path crosses a corner of it (the sign of a gradient turns).
+    Raises RuleError for a rule without a flow, where the path crosses a corner of it (the sign of a gradient turns), and where
+    steps and flow agree to rounding; InputError for less than an eighth of a step.
     """
     made, p = flow(rule), as_points(p0)
     evaluate = value_and_gradient(energy, at=p0)
@@ -85,8 +99,14 @@ def order(
     if halvings < 2:
         msg = f"halvings={halvings}: a slope takes at least 2"
         raise InputError(msg)
+    if not 1 / 8 <= duration < np.inf:
+        msg = f"duration={duration!r}: an eighth of a step at least, and finite"
+        raise InputError(msg)
     counts = [round(8 * duration) * 2**k for k in range(halvings)]
     errors = [float(np.linalg.norm(_run(made, p, n, duration / n, gradient, start)["p"] - exact)) for n in counts]
+    if not errors[-1] > 1e-13 * max(float(np.linalg.norm(exact)), float(np.linalg.norm(p))):
+        msg = f"the steps of {rule!r} follow its flow to rounding here: there is no error whose order could be measured"
+        raise RuleError(msg)
     h = duration / np.array(counts)
     return Order(float(np.log2(errors[-2] / errors[-1])), h, np.array(errors))
 

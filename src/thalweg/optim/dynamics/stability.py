@@ -17,7 +17,7 @@ from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.linear import AnyRule, Doubles, Linear, as_rule, linear
 from thalweg.optim.rule import Rule
 
-GRID = np.geomspace(1e-6, 1e6, 2401)  # of x, in which the first instability is looked for
+GRID = np.geomspace(1e-6, 1e9, 3001)  # of x, in which the first instability is looked for
 _ABOVE = 1 + 1e-11  # a radius of 1 up to rounding
 
 
@@ -35,15 +35,28 @@ class Stability:
     note: str = ""
 
     def rate(self, x: npt.ArrayLike) -> Doubles:
-        """The factor by which errors shrink (or grow) a step at x = lr lambda.   (...,) -> (...,)"""
+        """The factor by which errors shrink (or grow) a step at x = lr lambda, a finite number.   (...,) -> (...,)"""
+        if not np.isfinite(np.asarray(x, float)).all():
+            msg = f"x={x!r}: a finite number is needed, the rate times the curvature"
+            raise InputError(msg)
         return self.map.radius(np.asarray(x, float) / self.map.lr)
 
     def largest_lr(self, curvature: float) -> float:
-        """The largest stable rate at this curvature: that of P^(-1/2) H P^(-1/2) for a rule with a preconditioner P."""
-        if not curvature > 0:
-            msg = f"curvature={curvature!r} must be above 0: downward curvature sets no largest rate"
+        """The largest stable rate at this curvature: that of P^(-1/2) H P^(-1/2) for a rule with a preconditioner P.
+
+        Weight decay is a curvature too, and takes its part (`limit` is that of the rule's own rate).
+        """
+        if not (curvature > 0 and np.isfinite(curvature)):
+            msg = f"curvature={curvature!r} must be above 0, and finite: downward curvature sets no largest rate"
             raise InputError(msg)
-        return self.limit / curvature
+        if not self.rule.wd or not self.limit:
+            return self.limit / curvature
+        low, high = 0.0, stability(self.rule.replace(wd=0.0)).limit / curvature
+        for _ in range(60):
+            middle = (low + high) / 2
+            stable = linear(self.rule.replace(lr=middle), freeze=self.map.frozen).radius(curvature) <= _ABOVE
+            low, high = (middle, high) if stable else (low, middle)
+        return low
 
 
 def stability(rule: AnyRule, **options: tuple[str, ...]) -> Stability:
@@ -57,7 +70,7 @@ def stability(rule: AnyRule, **options: tuple[str, ...]) -> Stability:
         msg = f"{rule!r} does not move: give it a rate above 0"
         raise RuleError(msg)
     if not made.smooth:
-        note = "moves by the sign of the gradient: no rate is stable, it ends in a cycle of about one step"
+        note = "its step does not shrink with the gradient: no rate is stable, it ends in a cycle as wide as its steps"
         return Stability(rule, made, 0.0, float("nan"), float("nan"), note)
     radii = made.radius(GRID / made.lr)
     unstable = np.flatnonzero(radii > _ABOVE)

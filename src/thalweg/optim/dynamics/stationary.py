@@ -35,6 +35,9 @@ def stationary(rule: AnyRule, curvature: float, noise: float = 1.0, **options: t
     if not (noise >= 0 and math.isfinite(noise)):
         msg = f"noise={noise!r} is a variance: a finite number of at least 0"
         raise InputError(msg)
+    if not math.isfinite(curvature):
+        msg = f"curvature={curvature!r} is no finite number"
+        raise InputError(msg)
     matrix = made.at(curvature)
     if not made.smooth or not made.radius(curvature) < 1:
         msg = f"{rule!r} does not settle at curvature {curvature:g}: the spectral radius is {float(made.radius(curvature)):.6g}"
