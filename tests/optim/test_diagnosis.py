@@ -22,9 +22,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg import optim
 from thalweg.errors import InputError
+from thalweg.optim import schedules
 from thalweg.optim import torch as ours
 from thalweg.optim.diagnosis import copied, diagnose, largest, lr_range_test, noise_scale, trace
-from thalweg.optim.diagnosis.report import texts
+from thalweg.optim.diagnosis.rows import texts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -154,14 +155,53 @@ def test_the_largest_rate_of_a_valley_is_the_closed_form(make: Any, options: dic
 
 @pytest.mark.parametrize("make", [torch.optim.Adam, ours.Adam])
 def test_adams_curvature_is_seen_through_what_it_divides_by(make: Any) -> None:
-    """With v = g^2 on each axis, P = |g| and the sharpness is the largest a / |a p|: here 1 on every axis."""
-    found = diagnose(valley([0.5, 8.0, 2.0], make, lr=0.01), sweep=False)
-    c1 = 1 - 0.9**4  # four batches: what Adam's first steps are longer by
-    assert found["preconditioned sharpness"] == pytest.approx(1 / c1, rel=0.02)
-    assert found["largest stable rate"] == pytest.approx(38 * c1, rel=0.02)
-    assert found["share bounded by eps"] == 0
-    bounded = diagnose(valley([0.5, 8.0, 2.0], make, lr=0.01, eps=100.0), sweep=False)
+    """With v^ = g^2 on each axis, P = |g| and the sharpness is the largest a / |a p|: here 1 on every axis."""
+    for batches in (3, 4, 40):  # however long the averages of a fresh optimizer have been filled
+        problem = valley([0.5, 8.0, 2.0], make, lr=0.01)
+        found = diagnose((*problem[:2], [torch.zeros(4)] * batches, problem[3]), sweep=False, batches=batches, steps=0)
+        assert found["preconditioned sharpness"] == pytest.approx(1, rel=0.01)
+        assert found["largest stable rate"] == pytest.approx(38, rel=0.01)
+        assert found["share bounded by eps"] == 0
+    bounded = diagnose(valley([0.5, 8.0, 2.0], make, lr=0.01, eps=100.0), sweep=False, steps=0)
     assert bounded["share bounded by eps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (torch.optim.Adam, {"lr": 0.01, "amsgrad": True}),
+        (torch.optim.RMSprop, {"lr": 0.01}),
+        (torch.optim.NAdam, {"lr": 0.01}),
+        (torch.optim.Adamax, {"lr": 0.01}),
+        (ours.AdaBelief, {"lr": 0.01}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_other_preconditioners_are_seen_as_they_are_once_formed(make: Any, options: dict[str, Any]) -> None:
+    """Signs of the gradient that turn with each batch: its square is the same, its mean about 0."""
+    model = Valley([0.5, 8.0, 2.0])
+    loss = lambda model, batch: (model.a * model.p**2 / 2).sum() + (batch[0] * (3 - model.a) * model.p).sum()  # noqa: E731
+    data = [torch.full((2,), sign, dtype=torch.float64) for sign in (1.0, -1.0)] * 20
+    found = diagnose((model, loss, data, make(model.parameters(), **options)), sweep=False, batches=40, steps=0)
+    g = torch.tensor([0.5, 8, 2]) + torch.tensor([1.0, -1.0])[:, None] * (3 - torch.tensor([0.5, 8, 2]))
+    size = (g**2).mean(0).sqrt() if make is not torch.optim.Adamax else g.abs().amax(0)
+    if make is ours.AdaBelief:
+        size = g.std(0, correction=0)
+    if options.get("amsgrad"):  # the largest v^ so far
+        size = torch.maximum(size, g[0].abs())
+    expected = float((torch.tensor([0.5, 8.0, 2.0]) / size).max())
+    rel = 0.2 if make is ours.AdaBelief else 0.1  # its mean begins at 0
+    assert found["preconditioned sharpness"] == pytest.approx(expected, rel=rel)
+
+
+def test_a_centred_rmsprop_divides_by_the_deviation() -> None:
+    model = Valley([0.5, 8.0, 2.0])
+    loss = lambda model, batch: (model.a * model.p**2 / 2).sum() + (batch.mean() * model.p).sum()  # noqa: E731
+    data = list(torch.randn(200, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
+    optimizer = torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.95, centered=True)
+    found = diagnose((model, loss, data, optimizer), sweep=False, batches=200, steps=0)
+    assert found["preconditioned sharpness"] == pytest.approx(8, rel=0.3)  # the deviation is 1, over 20 batches
+    assert diagnose((model, loss, data, optimizer)).suggestion is not None
 
 
 def test_groups_with_rates_of_their_own_share_one_edge() -> None:
@@ -183,9 +223,116 @@ def test_a_fresh_adagrad_is_seen_with_the_sum_that_its_first_steps_have() -> Non
 @pytest.mark.parametrize("wd", [0.0, 2.0])
 def test_decay_is_a_curvature(wd: float) -> None:
     """SGD with decay is stable below 2 / (lambda + wd), at whatever rate one asks."""
+    chained = lambda params, lr: ours.Optimizer(params, optim.chain(optim.weight_decay(wd), optim.SGD(lr=lr)))  # noqa: E731
+    decoupled = lambda params, lr: ours.Optimizer(params, optim.SGD(lr=lr, wd=wd, decay="decoupled"))  # noqa: E731
     for lr in (1e-3, 0.1):
-        found = diagnose(valley([8.0, 2.0], torch.optim.SGD, lr=lr, weight_decay=wd), sweep=False)
-        assert found["largest stable rate"] == pytest.approx(2 / (8 + wd), rel=0.01)
+        for problem in (
+            valley([8.0, 2.0], torch.optim.SGD, lr=lr, weight_decay=wd),
+            valley([8.0, 2.0], decoupled, lr=lr),
+            valley([8.0, 2.0], chained, lr=lr),
+        ):
+            found = diagnose(problem, sweep=False, steps=0)
+            assert found["largest stable rate"] == pytest.approx(2 / (8 + wd), rel=0.01)
+
+
+def test_decay_is_divided_by_what_the_gradient_is_divided_by() -> None:
+    """Adam, |g| = a (1 + wd/a) where p = 1: coupled decay grows with it; AdamW's takes lr wd / 2 of the limit, whatever a is."""
+    coupled = diagnose(valley([0.001], torch.optim.Adam, lr=0.01, weight_decay=0.01), sweep=False, steps=0)
+    assert coupled["largest stable rate"] == pytest.approx(38, rel=0.01)
+    decoupled = diagnose(valley([1.0], torch.optim.AdamW, lr=0.01, weight_decay=10.0), sweep=False, steps=0)
+    assert decoupled["largest stable rate"] == pytest.approx(1 / (1 / 38 + 5), rel=0.01)
+
+
+def two_groups(first: dict[str, Any], second: dict[str, Any], curvatures: tuple[float, float]) -> Problem:
+    model = nn.ParameterList([nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))])
+    a, b = curvatures
+    loss = lambda model, batch: a / 2 * model[0].square().sum() + b / 2 * model[1].square().sum() + 0 * batch.sum()  # noqa: E731
+    groups = [{"params": [model[0]], **first}, {"params": [model[1]], **second}]
+    kind = ours.SGD if "rule" not in second else lambda groups: ours.Optimizer(groups, optim.SGD(first["lr"]))
+    return model, loss, [torch.zeros(2)] * 3, kind(groups)
+
+
+def test_groups_of_different_rules_each_have_their_own_limit() -> None:
+    first, second = {"lr": 0.3, "momentum": 0.9}, {"lr": 0.3, "momentum": 0.0}
+    found = diagnose(two_groups(first, second, (10.0, 0.1)), sweep=False, steps=0)
+    assert found["rate / largest stable"] == pytest.approx(3 / 3.8, rel=0.01)
+    assert "2 to 3.8" in found.row("largest stable rate").note()
+    steep = diagnose(two_groups({**first, "weight_decay": 5.0}, second, (0.1, 1.0)), sweep=False, steps=0)
+    assert steep["rate / largest stable"] == pytest.approx(0.3 * 5.1 / 3.8, rel=0.01)
+
+
+def test_a_group_that_moves_by_signs_is_left_out_of_the_edge() -> None:
+    found = diagnose(two_groups({"lr": 0.1}, {"rule": optim.Lion(lr=0.1)}, (1.0, 100.0)), sweep=False, steps=0)
+    assert found["rate / largest stable"] == pytest.approx(0.1 / 2, rel=0.01)
+    assert any("left out of it: Lion" in note for note in found.told())
+    assert np.isnan(found["temperature"])
+
+
+@pytest.mark.parametrize("make", [ours.LAMB, ours.Muon, lambda p, lr: ours.Optimizer(p, optim.SAM(optim.SGD(lr)))])
+def test_what_is_not_known_is_said_so(make: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    data = [(torch.randn(8, 3), torch.randn(8, 2)) for _ in range(4)]
+    loss = lambda model, batch: F.mse_loss(model(batch[0]), batch[1])  # noqa: E731
+    found = diagnose((model, loss, data, make(model.parameters(), lr=0.01)))
+    for name in ("largest stable rate", "temperature"):
+        assert np.isnan(found[name])
+        assert found.row(name).note() == "not known for this rule"
+    assert found["sharpness"] > 0
+    assert found.suggestion is not None
+
+
+def test_rates_that_fall_with_time_are_asked_about_as_they_begin() -> None:
+    decaying = diagnose(valley([8.0], torch.optim.Adagrad, lr=0.01, lr_decay=1e-3), sweep=False, steps=0)
+    assert decaying["largest stable rate"] == pytest.approx(2 * 2, rel=0.01)  # P = 2 |a p| after four gradients
+    cosine = lambda params, lr: ours.Optimizer(params, optim.chain(optim.schedule(schedules.cosine(9)), optim.SGD(lr)))  # noqa: E731
+    scheduled = diagnose(valley([8.0], cosine, lr=0.01), sweep=False, steps=0)
+    assert scheduled["largest stable rate"] == pytest.approx(2 / 8, rel=0.01)
+    assert any("a schedule is left out" in note for note in scheduled.told())
+
+
+@pytest.mark.parametrize(("lr", "cosine"), [(1.9, -1.0), (0.1, 1.0)])
+def test_successive_gradients_turn_back_where_steps_overshoot(lr: float, cosine: float) -> None:
+    """On 1/2 p^2 the gradient of the next step is (1 - lr) times that of this one."""
+    found = diagnose(valley([1.0], lr=lr), sweep=False, steps=0).row("cosine of successive gradients")
+    assert found.value == pytest.approx(cosine)
+    assert ("turn back" in found.note()) == (cosine < 0)
+
+
+def test_a_short_batch_at_the_end_is_left_out() -> None:
+    """15 batches of 64 samples and one of 1: the noise scale is that of the 15."""
+    model, loss, data, optimizer = regression(0, 64, 15)
+    short = [(x[:1], y[:1]) for x, y in regression(1, 64, 1)[2]]
+    found, without = (diagnose((model, loss, each, optimizer), sweep=False, steps=0) for each in ([*data, *short], data))
+    assert found["noise scale (critical batch)"] == without["noise scale (critical batch)"]
+    assert found["batch"] == 64
+
+
+def test_batches_of_many_sizes_count_by_their_noise() -> None:
+    values = []
+    for seed in range(20):
+        model, loss, data, optimizer = regression(seed, 64, 32)
+        uneven = [(x[:b], y[:b]) for (x, y), b in zip(data, range(33, 65), strict=True)]
+        values.append(diagnose((model, loss, uneven, optimizer), sweep=False, steps=0, batches=32)["noise scale (critical batch)"])
+    assert np.mean(values) == pytest.approx(41, rel=0.1)
+
+
+def test_the_gradients_norm_is_told_without_its_noise() -> None:
+    """|G| = 1 in 2,000 dimensions: the mean of 16 noisy gradients is longer."""
+    found = diagnose(regression(0, 64, 16, d=2000), sweep=False, steps=0).row("gradient norm")
+    assert found.error is not None
+    assert abs(found.value - 1) < 4 * found.error
+    assert found.error < 0.2
+
+
+def test_numpys_and_pythons_noise_is_the_same_for_the_same_batch() -> None:
+    model, _, data, optimizer = network()
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        return cross_entropy(model, batch) * (1 + 0.5 * np.random.random() + 0.5 * random.random())  # noqa: NPY002
+
+    with copied((model, loss, data, optimizer), 4) as one:
+        assert float(one.value(1).detach()) == float(one.value(1).detach())
 
 
 def test_a_clipped_rule_has_the_limit_of_the_rule() -> None:
@@ -460,6 +607,7 @@ def test_attention_is_differentiated_twice() -> None:
         (lambda m, f, d, o: (m, f, d, torch.optim.SGD(m.parameters(), lr=0.0)), "the learning rate is 0"),
         (lambda m, f, d, o: (m, lambda _, b: f(copy.deepcopy(m), b) + 0 * f(_, b), d, o), "no gradient reaches any parameter"),
         (lambda m, f, d, o: (m, f, d, torch.optim.LBFGS(m.parameters())), "rule of LBFGS is not known"),
+        (lambda m, f, d, o: (m, f, d, torch.optim.SGD(m.parameters(), lr=0.1, maximize=True)), "the optimizer climbs"),
     ],
 )
 def test_bad_problems_are_told_in_one_line(change: Callable[..., Any], message: str) -> None:

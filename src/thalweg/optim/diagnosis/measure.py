@@ -16,7 +16,7 @@ import torch
 
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.diagnosis.curvature import Eigenvalue, Hessian, largest, trace
-from thalweg.optim.diagnosis.problem import Problem
+from thalweg.optim.diagnosis.problem import Problem, reseed
 from thalweg.optim.diagnosis.steps import Rates
 
 Tell = Callable[[int], object]
@@ -24,17 +24,16 @@ Tell = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Mean:
-    """losses: of the batches; gradient: their mean, (n,); cosines: of each batch's gradient with the one before; dead: names."""
+    """losses: of the batches; gradient: their mean, (n,); dead: names of tensors that no gradient reaches."""
 
     losses: list[float]
     gradient: torch.Tensor
-    cosines: list[float]
     dead: list[str]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """By batch: squares |g_i|^2; dots g_i . mean; shaken: the sum over all numbers of rate times (g_i - mean)^2."""
+    """By batch: squares |g_i|^2; dots g_i . mean; shaken: the sum over all numbers of their weight times (g_i - mean)^2."""
 
     squares: list[float]
     dots: list[float]
@@ -43,12 +42,12 @@ class Spread:
 
 @dataclass(frozen=True)
 class Curvature:
-    """scaled: the largest eigenvalue of D^(1/2) H D^(1/2) with D = lr / P, which is x of `stability`; sharpness: that of H; their
-    errors hold Lanczos' and, where several batches were used, how these differ. trace: that of H and its standard error; exact:
-    whether products with H are, or differences of gradients.
+    """part: the largest eigenvalue of D^(1/2) H D^(1/2) and decay, with D = lr / P over the limit: 1 at the edge; None for an
+    optimizer without one; sharpness: that of H; their errors hold Lanczos' and, where several batches were used, how these differ.
+    trace: that of H and its standard error; exact: whether products with H are, or differences of gradients.
     """
 
-    scaled: Eigenvalue
+    part: Eigenvalue | None
     sharpness: Eigenvalue
     trace: tuple[float, float]
     exact: bool
@@ -61,9 +60,8 @@ def mean_gradient(one: Problem, tell: Tell) -> Mean:
     """
     fresh = not any(state and float(state.get("step", 1)) for state in one.optimizer.state.values())  # Adagrad begins with a sum
     rates = [group.get("lr") for group in one.optimizer.param_groups]
-    losses, cosines = list[float](), list[float]()
+    losses = list[float]()
     total: torch.Tensor | None = None
-    before = torch.zeros(0)
     dead = set(one.names)
     for k in range(len(one.batches)):
         loss, found = one.gradient(k)
@@ -78,16 +76,14 @@ def mean_gradient(one: Problem, tell: Tell) -> Mean:
         if fresh:
             _rest(one, found)
         flat = one.flat(found)
-        if total is not None:
-            cosines.append(float(flat @ before / (flat.norm() * before.norm()).clamp_min(1e-30)))
-        total, before = flat.clone() if total is None else total.add_(flat), flat
+        total = flat.clone() if total is None else total.add_(flat)
         tell(k + 1)
     for group, lr in zip(one.optimizer.param_groups, rates, strict=True):
         group["lr"] = lr
     if total is None or len(dead) == len(set(one.names)):
         msg = "no gradient reaches any parameter that the optimizer moves: a constant loss, or another model than it is given"
         raise InputError(msg)
-    return Mean(losses, total / len(losses), cosines, sorted(dead))
+    return Mean(losses, total / len(losses), sorted(dead))
 
 
 def _rest(one: Problem, gradients: list[torch.Tensor | None]) -> None:
@@ -102,21 +98,22 @@ def _rest(one: Problem, gradients: list[torch.Tensor | None]) -> None:
         p.grad = None
 
 
-def spread(one: Problem, mean: torch.Tensor, rates: torch.Tensor, tell: Tell) -> Spread:
-    """A second pass: how the gradients of the batches lie about their mean."""
+def spread(one: Problem, mean: torch.Tensor, weights: torch.Tensor, tell: Tell) -> Spread:
+    """A second pass: how the gradients of the batches lie about their mean. weights: of `shaken`, (n,)."""
     squares, dots, shaken = list[float](), list[float](), list[float]()
     for k in range(len(one.batches)):
         flat = one.flat(one.gradient(k)[1])
         squares.append(float((flat.double() ** 2).sum()) if flat.numel() < 1e6 else float(flat @ flat))
         dots.append(float(flat @ mean))
-        shaken.append(float((flat - mean).square_().mul_(rates).sum()))
+        shaken.append(float((flat - mean).square_().mul_(weights).sum()))
         tell(k + 1)
     return Spread(squares, dots, shaken)
 
 
 def curvature(one: Problem, rates: Rates, batches: int, tell: Tell) -> Curvature:
     """From products with the Hessian of the mean loss of some batches."""
-    hessian, root, spent = Hessian(one, batches), rates.vector.clamp_min(0).sqrt().to(one.kind), 0
+    hessian, spent = Hessian(one, batches), 0
+    root, decay = rates.over_limit().clamp_min(0).sqrt().to(one.kind), rates.of_decay()
 
     def times(v: torch.Tensor) -> torch.Tensor:
         nonlocal spent
@@ -124,15 +121,19 @@ def curvature(one: Problem, rates: Rates, batches: int, tell: Tell) -> Curvature
         tell(spent)
         return hessian @ v
 
-    torch.manual_seed(one.seed)
-    start = torch.randn_like(root)
-    scaled = _among(hessian, largest(lambda v: root * times(root * v), start), root)
-    if bool((rates.vector == rates.vector[0]).all()):
-        lr = float(rates.vector[0])
-        sharpness = Eigenvalue(scaled.value / lr, scaled.error / lr, 0)
+    def part_of(v: torch.Tensor) -> torch.Tensor:
+        return root * times(root * v) if decay is None else root * times(root * v) + decay * v
+
+    reseed(one.seed)
+    start, part = torch.randn_like(root), None
+    if bool((root > 0).any()):
+        part = _among(hessian, largest(part_of, start * (root > 0)), root)
+    if part is not None and decay is None and bool((root == root[0]).all()):
+        scale = float(root[0]) ** 2
+        sharpness = Eigenvalue(part.value / scale, part.error / scale, 0)
     else:
         sharpness = _among(hessian, largest(times, start), torch.ones_like(root))
-    return Curvature(scaled, sharpness, trace(times, start), hessian.exact)
+    return Curvature(part, sharpness, trace(times, start), hessian.exact)
 
 
 def _among(hessian: Hessian, found: Eigenvalue, root: torch.Tensor) -> Eigenvalue:
@@ -144,6 +145,24 @@ def _among(hessian: Hessian, found: Eigenvalue, root: torch.Tensor) -> Eigenvalu
     return Eigenvalue(found.value, found.error + standard_error(values), found.steps)
 
 
+def successive(one: Problem) -> list[float]:
+    """The cosine of each gradient with the one before, along a step on each batch, until the run blows up. It moves the copy."""
+    found, before = list[float](), torch.zeros(0)
+    for k, batch in enumerate(one.batches):
+        try:
+            flat = one.flat(one.gradient(k)[1])
+        except InputError:  # the loss is no longer finite
+            break
+        if k:
+            found.append(float(flat @ before / (flat.norm() * before.norm()).clamp_min(1e-30)))
+        before = flat
+        reseed(one.seed + k)
+        one.step(batch)
+    return [each for each in found if math.isfinite(each)]
+
+
 def standard_error(values: list[float]) -> float:
-    """Of the mean of some numbers."""
+    """Of the mean of some numbers, NaN for fewer than two."""
+    if len(values) < 2:
+        return math.nan
     return float(torch.tensor(values, dtype=torch.float64).std()) / math.sqrt(len(values))

@@ -21,13 +21,16 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class NoiseScale:
-    """value: B_simple, infinite where |G|^2 cannot be told from 0; low, high: its 95% interval; variance: tr S; squared: |G|^2."""
+    """value: B_simple, infinite where |G|^2 cannot be told from 0; low, high: its 95% interval; variance: tr S; squared: |G|^2, and
+    its standard error.
+    """
 
     value: float
     low: float
     high: float
     variance: float
     squared: float
+    squared_error: float
 
 
 def noise_scale(squares: npt.ArrayLike, dots: npt.ArrayLike, total: float, batch: float) -> NoiseScale:
@@ -44,11 +47,11 @@ def noise_scale(squares: npt.ArrayLike, dots: npt.ArrayLike, total: float, batch
     spread = math.sqrt((K - 1) * np.var([each[1] for each in left]))
     if squared <= 2 * spread:
         low = variance / (squared + 2 * spread) if squared + 2 * spread > 0 else math.inf
-        return NoiseScale(math.inf, low, math.inf, variance, squared)
+        return NoiseScale(math.inf, low, math.inf, variance, squared, spread)
     logs = np.log([max(s, 1e-300) / max(g, 1e-300) for s, g in left])
     log, error = math.log(max(variance, 1e-300) / squared), math.sqrt((K - 1) * np.var(logs))
     value, low, high = (math.exp(log + t * error) for t in (0.0, -2.0, 2.0))
-    return NoiseScale(value, low, high, variance, squared)
+    return NoiseScale(value, low, high, variance, squared, spread)
 
 
 def _estimates(square: float, total: float, K: int, batch: float) -> tuple[float, float]:

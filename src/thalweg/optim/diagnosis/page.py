@@ -10,7 +10,8 @@ import numpy as np
 from thalweg import style
 from thalweg.errors import OutputExistsError
 from thalweg.files import write_text
-from thalweg.optim.diagnosis.report import Diagnosis, texts
+from thalweg.optim.diagnosis.report import Diagnosis
+from thalweg.optim.diagnosis.rows import texts
 from thalweg.optim.diagnosis.sweep import RangeTest
 from thalweg.optim.diagnosis.trials import Trial
 from thalweg.page import Exhibit, document, exhibit_html, raw_svg, table, tag

@@ -57,13 +57,18 @@ class Problem:
         return sum(p.numel() for p in self.parameters)
 
     @property
+    def size(self) -> float:
+        """Samples in a batch; of uneven ones the harmonic mean, as noise goes by 1 / size."""
+        return len(self.sizes) / sum(1 / size for size in self.sizes)
+
+    @property
     def kind(self) -> torch.dtype:
         """Of a flat vector: float64 if any parameter is, float32 otherwise."""
         return functools.reduce(torch.promote_types, (_real(p) for p in self.parameters))
 
     def value(self, k: int) -> Tensor:
         """The loss of batch k, with a graph; the same dropout mask each time. InputError for what is no finite number."""
-        torch.manual_seed(self.seed + k)
+        reseed(self.seed + k)
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
             loss = self.loss_of(self.batches[k])
         if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -159,9 +164,7 @@ def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = Fals
     model, loss, data, optimizer = parts(problem)
     generators = [g for g in (getattr(data, "generator", None), getattr(getattr(data, "sampler", None), "generator", None)) if g]
     with _random_states(generators):  # the owner's code may draw from any of them
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
+        reseed(seed)
         try:
             model, loss, optimizer = copy.deepcopy((model, loss, optimizer))  # a loss with a state of its own too
         except Exception as error:
@@ -174,7 +177,14 @@ def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = Fals
         if precise:
             model.double()
             optimizer.load_state_dict(optimizer.state_dict())  # which casts its state to its parameters' type
-        yield Problem(model, loss, found, optimizer, data, seed, precise)
+        yield Problem(model, loss, _even(found), optimizer, data, seed, precise)
+
+
+def reseed(seed: int) -> None:
+    """All sources of random numbers that a loss may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
 
 
 @contextlib.contextmanager
@@ -228,10 +238,17 @@ def endless(data: Iterable[Any]) -> Iterator[Any]:
             return
 
 
+def _even(batches: list[Any]) -> list[Any]:
+    """The batches of the most common size, if there are three of it: without the short one at the end of an epoch."""
+    sizes = [samples(batch) for batch in batches]
+    most = max(set(sizes), key=lambda size: (sizes.count(size), size))
+    return [batch for batch, size in zip(batches, sizes, strict=True) if size == most] if sizes.count(most) >= 3 else batches
+
+
 def samples(batch: object) -> int:
     """How many samples a batch holds: the length of the first tensor in it, 1 if there is none."""
     if isinstance(batch, Tensor | np.ndarray):
-        return int(batch.shape[0]) if batch.ndim else 1
+        return max(int(batch.shape[0]), 1) if batch.ndim else 1
     if isinstance(batch, Mapping):
         batch = list(batch.values())
     for each in batch if isinstance(batch, list | tuple) else vars(batch).values() if hasattr(batch, "__dict__") else ():

@@ -7,48 +7,20 @@ loss the noise keeps up; a range test what the network itself makes of a rising 
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
 from thalweg.errors import InputError, RuleError
-from thalweg.optim.diagnosis.measure import Curvature, Mean, Spread, curvature, mean_gradient, spread, standard_error
-from thalweg.optim.diagnosis.noise import NoiseScale, noise_scale
+from thalweg.optim.diagnosis.measure import curvature, mean_gradient, spread, successive
+from thalweg.optim.diagnosis.noise import noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied
+from thalweg.optim.diagnosis.rows import STABLE, Row, about_curvature, about_loss, about_noise, about_steps, texts
 from thalweg.optim.diagnosis.steps import Rates
 from thalweg.optim.diagnosis.sweep import RangeTest, swept
 from thalweg.optim.diagnosis.trials import LEAST, Trial, cost, tried
-from thalweg.optim.dynamics import stability, stationary
 
 SWEPT = 63  # steps of the sweep: one in 1.2 of the rate, over five decades
 Note = tuple[str, dict[str, object]]  # which sentence of texts.toml, and what to fill in
-
-
-@cache
-def texts() -> dict[str, dict[str, dict[str, str]]]:
-    """All sentences, by locale and kind."""
-    return tomllib.loads((Path(__file__).parent / "texts.toml").read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One quantity: its value and error, and which sentence of texts.toml says what to do about it, with what to fill in."""
-
-    name: str
-    value: float
-    error: float | None
-    says: str
-    facts: Mapping[str, object] = field(default_factory=dict)
-
-    def label(self, locale: str = "en") -> str:
-        """The name in a language."""
-        return texts()[locale]["names"].get(self.name, self.name)
-
-    def note(self, locale: str = "en") -> str:
-        """What the value means, and what to do."""
-        return texts()[locale]["says"][self.says].format(**self.facts)
 
 
 @dataclass(frozen=True)
@@ -120,11 +92,7 @@ def diagnose(
         if steps is None:
             steps = 160 if one.n <= 1_000_000 else 0
         work = _Work(len(one.batches), hessian_batches, SWEPT * sweep, cost(steps), tell)
-        rows, stable = _measured(one, hessian_batches, work)
-        notes: list[Note] = [
-            ("batches", {"n": len(one.batches), "size": one.sizes[0], "some": min(hessian_batches, len(one.batches))})
-        ]
-        notes += [] if one.model.training else [("eval", {})]
+        rows, stable, notes = _measured(one, hessian_batches, work)
     del one  # its memory is the next copy's
     found, guesses = None, {"stable": stable / 2}
     if sweep:
@@ -170,102 +138,25 @@ class _Work:
         self._tell(self.total, self.total)
 
 
-def _measured(one: Problem, hessian_batches: int, work: _Work) -> tuple[list[Row], float]:
-    """All rows, and the largest stable rate: NaN where it is not known, infinite where there is none."""
+def _measured(one: Problem, hessian_batches: int, work: _Work) -> tuple[list[Row], float, list[Note]]:
+    """All rows; the largest stable rate, NaN where it is not known, infinite where there is none; how it was measured."""
     count = len(one.batches)
     if count < 3:
         msg = f"the data hold {count} batch{'es' * (count > 1)}: the noise of the gradient takes at least 3; make them smaller"
         raise InputError(msg)
     mean = mean_gradient(one, work.gradient)
     rates = Rates(one.optimizer)
-    around = spread(one, mean.gradient, rates.vector, lambda k: work.gradient(count + k))
-    curved = curvature(one, rates, hessian_batches, work.curvature)
-    rows = [*_about_loss(one, mean, around, rates), *_about_curvature(one, rates, curved)]
-    stable = next(row.value for row in rows if row.name == "largest stable rate")
-    return [*rows, *_about_noise(one, mean, around, rates, stable > rows[0].value), *_about_steps(mean, rates)], stable
-
-
-def _about_loss(one: Problem, mean: Mean, around: Spread, rates: Rates) -> list[Row]:
-    groups = one.optimizer.param_groups
-    n, length = len(mean.losses), float(mean.gradient.norm())
-    off = math.sqrt(max(sum(around.squares) / n - length**2, 0) / (n - 1))  # how far the mean of n batches is from that of all
-    return [
-        Row(
-            "learning rate", float(groups[0].get("lr", 1.0)), None,
-            "rule" if len(groups) == 1 else "first_rule", {"rule": repr(rates.rules[0]), "n": len(groups)},
-        ),
-        Row("loss", sum(mean.losses) / n, standard_error(mean.losses), "mean"),
-        Row("gradient norm", length, off, "norm" if length > 2 * off else "lost"),
-    ]  # fmt: skip
-
-
-def _about_curvature(one: Problem, rates: Rates, curved: Curvature) -> list[Row]:
-    """Sharpness, and the rule's limit over it."""
-    groups = [float(group.get("lr", 1.0)) for group in one.optimizer.param_groups]
-    lr = groups[0]
-    rows = [
-        Row(
-            "sharpness", curved.sharpness.value, curved.sharpness.error,
-            "sharpness" if curved.exact else "sharpness_differences",
-        ),
-        Row("trace of the Hessian", *curved.trace, "trace"),
-    ]  # fmt: skip
-    limit = min((stability(rule).limit for rule, made in zip(rates.bare, rates.maps, strict=True) if made is not None), default=0.0)
-    x, error = curved.scaled.value + rates.decay, curved.scaled.error  # decay is a curvature too
-    name = "largest stable rate"
-    if not limit:
-        signs = any(each is not None for each in rates.known)
-        return [*rows, Row(name, math.nan, None, "no_limit_signs" if signs else "no_limit_unknown")]
-    if x <= 0:
-        return [*rows, Row(name, math.inf, None, "no_curvature")]
-    if rates.adaptive:
-        rows.append(Row("preconditioned sharpness", curved.scaled.value / lr, error / lr, "preconditioned"))
-    part = x / limit
-    says = "limit" if len(set(groups)) == 1 else "limit_groups"
-    rows.append(Row(name, lr / part, error / x * lr / part, says, {"limit": f"{limit:.4g}", "factor": f"{1 / part:.3g}"}))
-    says = "diverges" if part > 1 else "near" if part > 0.5 else "far" if part < 0.02 else "room" if part < 0.25 else "stable"
-    return [*rows, Row("rate / largest stable", part, error / limit, says, {"times": f"{0.5 / part:.0f}"})]
-
-
-def _about_noise(one: Problem, mean: Mean, around: Spread, rates: Rates, settles: bool) -> list[Row]:
-    """The noise scale, what a step is worth, and how far noise shakes the parameters."""
-    size, count = sum(one.sizes) / len(one.sizes), len(one.sizes)
-    noise = noise_scale(around.squares, around.dots, float(mean.gradient.double() @ mean.gradient.double()), size)
-    rows = _noise_rows(noise, size)
-    rule, made, lr = rates.bare[0], rates.maps[0], float(getattr(rates.bare[0], "lr", 0.0))
-    if not settles or made is None or lr <= 0:
-        return [*rows, *(Row(name, math.nan, None, "no_rest") for name in ("temperature", "loss held up by noise"))]
-    # T of a parameter is `per` times its rate times the variance of its gradient, whatever its curvature is, if that is small
-    per = stationary(rule, 1e-5 / lr).temperature / lr * count / (count - 1)
-    total, error = per * sum(around.shaken) / count, per * standard_error(around.shaken)
-    much = total / 2 > 0.05 * abs(sum(mean.losses) / count)
-    return [
-        *rows,
-        Row("temperature", total / one.n, error / one.n, "temperature"),
-        Row("loss held up by noise", total / 2, error / 2, "lifted_much" if much else "lifted"),  # T/2 in each direction
-    ]
-
-
-def _noise_rows(noise: NoiseScale, size: float) -> list[Row]:
-    name, facts = "noise scale (critical batch)", {"low": f"{noise.low:.3g}", "high": f"{noise.high:.3g}"}
-    if not math.isfinite(noise.value):
-        return [Row(name, math.inf, None, "batch_unknown", facts), Row("batch", size, None, "step_unknown")]
-    says = "batch_large" if size > 3 * noise.value else "batch_small" if size < noise.value / 3 else "batch_right"
-    worth = {"share": f"{1 / (1 + noise.value / size):.0%}"}
-    return [
-        Row(name, noise.value, (noise.high - noise.low) / 4, says, facts),
-        Row("batch", size, None, "step_worth", worth),
-    ]
-
-
-def _about_steps(mean: Mean, rates: Rates) -> list[Row]:
-    cosine = sum(mean.cosines) / len(mean.cosines)
-    says = "cosine_high" if cosine > 0.6 else "cosine_middle" if cosine > 0.2 else "cosine_noise" if cosine > -0.2 else "cosine_low"
-    rows = [Row("cosine of successive gradients", cosine, standard_error(mean.cosines), says)]
-    if rates.adaptive:
-        rows.append(Row("share bounded by eps", rates.bounded, None, "eps_much" if rates.bounded > 0.1 else "eps_little"))
-    names = ", ".join(mean.dead[:3]) + ", ..." * (len(mean.dead) > 3)
-    return [*rows, Row("dead tensors", len(mean.dead), None, "dead" if mean.dead else "alive", {"names": names})]
+    around = spread(one, mean.gradient, rates.heated(), lambda k: work.gradient(count + k))
+    noise = noise_scale(around.squares, around.dots, float(mean.gradient.double() @ mean.gradient.double()), one.size)
+    rows = about_curvature(rates, curvature(one, rates, hessian_batches, work.curvature))
+    stable = next(row.value for row in rows if row.name == STABLE)
+    rows = [*about_loss(mean, noise, rates), *rows, *about_noise(one, mean, around, noise, rates, stable)]
+    notes: list[Note] = [("batches", {"n": count, "size": one.sizes[0], "some": min(hessian_batches, count)})]
+    lost = [repr(group.rule) for group in rates.groups if not group.limit > 0]
+    notes += [("left_out", {"rules": ", ".join(lost)})] if 0 < len(lost) < len(rates.groups) else []
+    notes += [("schedule", {})] if any(group.scheduled for group in rates.groups) else []
+    notes += [] if one.model.training else [("eval", {})]
+    return [*rows, *about_steps(mean, successive(one), rates)], stable, notes
 
 
 def _swept(one: Problem, stable: float) -> RangeTest | None:

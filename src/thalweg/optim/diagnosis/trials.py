@@ -13,9 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
-from thalweg.optim.diagnosis.problem import Problem, endless
+from thalweg.optim.diagnosis.problem import Problem, endless, reseed
 
 FACTORS = tuple(2.0**k for k in range(2, -5, -1))  # of the centre: 4 to 1/16
 LEAST = 32  # steps, for a score to be a mean of 8
@@ -48,7 +47,7 @@ def tried(problem: Problem, centre: float, steps: int, tell: Callable[[int], obj
     dropped, spent, keep = list[Trial](), 0, {steps // 4: 4, steps // 2: 2}
     for k, batch in zip(range(1, steps + 1), endless(problem.data), strict=False):
         for trial, twin in runs:
-            torch.manual_seed(problem.seed + k)  # the same masks for all
+            reseed(problem.seed + k)  # the same masks for all
             trial.losses.append(twin.step(batch))
             spent += 1
             tell(spent)
