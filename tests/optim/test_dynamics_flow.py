@@ -257,3 +257,16 @@ def test_the_rate_limit_of_nadam_is_that_of_its_late_momentum() -> None:
     """A constant gradient moves it by lr a step."""
     found = flow(optim.NAdam(lr=0.1), "rate").velocity(0.0, {"p": np.ones((1, 1))}, lambda x: 0 * x + 0.7)
     assert float(found["p"][0, 0]) == pytest.approx(-0.1, rel=1e-6)
+
+
+def test_a_modified_equation_is_nearer_than_the_flow_and_says_where_it_is_not() -> None:
+    rule, options = optim.RMSprop(lr=0.05), {"start": "warm"}
+    steps = path(rule, QUARTIC, START, 12, start="warm").p[-1]
+    off = [
+        np.abs(made.solve(START, 12, QUARTIC, **options).p[-1] - steps).max()
+        for made in (modified_equation(rule), flow(rule))  # type: ignore[arg-type]
+    ]
+    assert off[0] < off[1] / 5
+    for early in (optim.Adam(), optim.NAdam(), optim.ScheduleFree()):
+        with pytest.raises(RuleError, match="corrects for its start"):
+            modified_equation(early).solve(START, 3, QUARTIC)

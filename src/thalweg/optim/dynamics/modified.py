@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.energies.contract import Energy, as_points, value_and_gradient
+from thalweg.errors import RuleError
 from thalweg.optim.dynamics.flow import Flow, Trajectory, flow, slaved
 from thalweg.optim.dynamics.linear import LATE, AnyRule
 from thalweg.optim.dynamics.scaling import Array, Gradient, Values, advance
@@ -34,18 +35,25 @@ class Modified:
     flow: Flow
 
     def velocity(self, tau: float, z: Mapping[str, Array], gradient: Gradient) -> Values:
-        """F~(tau, z), for tau > 0 where a rule corrects for its start.   z: name -> (n, d)"""
+        """F~(tau, z), for tau well above 0 where a rule corrects for its start.   z: name -> (n, d)"""
         first = self.flow.velocity(tau, z, gradient)
         second = self._slow_step(z["p"], first["p"], gradient) if self.flow.limit == "rate" else self._step(tau, z, first, gradient)
         turning = self._along(lambda k: self.flow.velocity(tau + k, _moved(z, first, k), gradient))
         return {name: first[name] + second[name] - turning[name] / 2 for name in z}
 
-    def solve(self, p0: npt.ArrayLike, duration: float, energy: Energy, *, at: npt.ArrayLike | None = None) -> Trajectory:
-        """As `Flow.solve`, from the slots as the rule starts them."""
+    def solve(
+        self, p0: npt.ArrayLike, duration: float, energy: Energy, *, at: npt.ArrayLike | None = None, start: str = "rule"
+    ) -> Trajectory:
+        """As `Flow.solve`. RuleError for a rule that corrects for its start, where no step is small beside the time since then."""
+        if self.flow.limit == "inertial" and any("t" in each.inputs for each in self.flow.scaled.programs):
+            msg = (
+                f"{self.flow.rule!r} corrects for its start, where its steps have no expansion: take velocity(tau, z) later on, or "
+            )
+            raise RuleError(msg + "limit='rate'")
         evaluate = value_and_gradient(energy, at=p0)
         gradient: Gradient = lambda x: evaluate(x)[1]  # noqa: E731
-        start = self.flow.start(as_points(p0), gradient)
-        return self.flow._integrated(start, 0.0, duration, gradient, at, self.velocity)
+        z = self.flow.start(as_points(p0), gradient, start)
+        return self.flow._integrated(z, 0.0, duration, gradient, at, self.velocity)
 
     def _step(self, tau: float, z: Mapping[str, Array], first: Values, gradient: Gradient) -> Values:
         """F1 of one step."""
