@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thalweg import optim
 from thalweg.errors import InputError, RuleError
-from thalweg.optim.dynamics import convert, escape_time, kramers_time, linear, stability, stationary
+from thalweg.optim.dynamics import convert, escape_time, kramers_time, linear, stability, stability_map, stationary
 from thalweg.optim.ops import where
 from thalweg.optim.rule import Rule, Slots, Stages, State, Value, const, decay, rate
 from thalweg.optim.rules.staged import Staged
@@ -259,6 +259,16 @@ def test_what_no_longer_counts_late_is_left_out() -> None:
     assert stability(optim.ScheduleFree(inner="sgd", b1=0.9)).limit == pytest.approx(20, rel=1e-6)
     assert stability(optim.RMSprop(centered=True)).rate(1.0) == pytest.approx(0, abs=1e-12)
     assert stability(optim.Adam(b1=1 - 1e-6)).limit == pytest.approx(4e6, rel=1e-4)
+
+
+def test_the_map_turns_unstable_at_the_closed_form() -> None:
+    x, momenta = np.linspace(0.1, 4, 40), [0.0, 0.5, 0.9]
+    radii = stability_map(optim.HeavyBall(lr=0.02), x, momenta)
+    assert radii.shape == (3, 40)
+    for row, b in zip(radii, momenta, strict=True):
+        assert ((row > 1 + 1e-9) == (x > 2 * (1 + b) + 1e-9)).all()
+    with pytest.raises(RuleError, match="no momentum"):
+        stability_map(optim.SGD(), x, momenta)
 
 
 def test_a_v_without_memory_is_not_frozen() -> None:

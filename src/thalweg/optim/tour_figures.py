@@ -147,7 +147,7 @@ def apart(lr: float) -> float:
 
 def stable(text: dict[str, str]) -> Exhibit:
     """The heavy ball's spectral radius by rate and momentum, and the closed form of where it passes 1."""
-    radii = np.stack([_of(momentum).radius(XS) for momentum in MOMENTA])  # (momenta, xs), lr is 1
+    radii = dynamics.stability_map(HeavyBall(), XS, MOMENTA)  # (momenta, xs)
     tried = np.array([0.0, 0.5, 0.9])
     limits = np.array([dynamics.stability(HeavyBall(1.0, momentum=momentum)).limit for momentum in tried.tolist()])
     error = float(np.abs(limits / closed(tried) - 1).max())
@@ -182,10 +182,6 @@ def stable(text: dict[str, str]) -> Exhibit:
 def closed(momentum: Floats) -> Floats:
     """The largest stable lr times curvature of the heavy ball."""
     return 2 * (1 + momentum)
-
-
-def _of(momentum: float) -> dynamics.Linear:
-    return dynamics.linear(HeavyBall(1.0, momentum=momentum))
 
 
 def _shades(n: int) -> list[str]:

@@ -6,7 +6,7 @@ from thalweg.optim.dynamics.flow import Flow, Trajectory, flow
 from thalweg.optim.dynamics.linear import Linear, linear
 from thalweg.optim.dynamics.modified import Modified, modified_equation
 from thalweg.optim.dynamics.path import Order, Path, order, path
-from thalweg.optim.dynamics.stability import Stability, stability
+from thalweg.optim.dynamics.stability import Stability, stability, stability_map
 from thalweg.optim.dynamics.stationary import Stationary, stationary
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "order",
     "path",
     "stability",
+    "stability_map",
     "stationary",
 ]

@@ -84,6 +84,20 @@ def stability(rule: AnyRule, **options: tuple[str, ...]) -> Stability:
     return Stability(rule, made, limit, best, best_rate, note)
 
 
+def stability_map(rule: AnyRule, x: npt.ArrayLike, momenta: npt.ArrayLike) -> Doubles:
+    """The factor by which errors shrink or grow a step, for each momentum and each x = lr lambda.   (m,), (k,) -> (k, m)
+
+    Raises RuleError for a rule without a momentum, and where `linear` does.
+    """
+    rule = as_rule(rule)
+    name = next((name for name in ("momentum", "b1") if hasattr(rule, name)), None)
+    if name is None:
+        msg = f"{type(rule).__name__} has no momentum to draw a map over"
+        raise RuleError(msg)
+    maps = [linear(rule.replace(**{name: momentum})) for momentum in np.asarray(momenta, float).tolist()]
+    return np.stack([made.radius(np.asarray(x, float) / made.lr) for made in maps])
+
+
 def _crossing(made: Linear, stable: float, unstable: float) -> float:
     """Bisection for the x at which the radius passes 1."""
     for _ in range(100):
