@@ -244,7 +244,7 @@ FILES = {
         (["race", "--out", "nowhere/race.html"], 1, "there is no folder nowhere"),
         (["race", "--out", "neighbour.py/x.html"], 1, "there is no folder neighbour.py"),
         (["show", "gone.py:Mine"], 1, "there is no file 'gone.py'"),
-        (["show", ".:Mine"], 1, "there is no file '.'"),
+        (["show", ".:Mine"], 1, "'.' is a folder (for .:Mine): name a file in it"),
         (["show", "mine.py:Mien"], 1, "mine.py has no 'Mien'. Did you mean Mine?"),
         (["show", "mine.py:"], 1, "mine.py has no ''"),
         (["show", "empty.py:Mine"], 1, "empty.py has no 'Mine'. It is empty."),

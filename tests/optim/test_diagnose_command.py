@@ -56,6 +56,17 @@ def library():
         return F.mse_loss(batch[0] @ batch[0], batch[1])
     return model, faulty, data, optimizer
 
+def leaving():
+    raise SystemExit(3)
+
+def printing():
+    print("hello")
+    model, _, data, optimizer = make_problem()
+    def chatty(model, batch):
+        print("loss")
+        return loss(model, batch)
+    return model, chatty, data, optimizer
+
 def empty():
     model, loss, _, optimizer = make_problem()
     return model, loss, [], optimizer
@@ -118,6 +129,27 @@ def test_the_page_draws_the_sweep_and_loads_nothing(train: Path, locale: str) ->
     assert "is there already" in again.stderr
 
 
+def test_what_the_users_code_prints_is_no_part_of_the_json(train: Path) -> None:
+    result = run("train.py:printing", "--json", "--quiet", "--steps", "0", "--no-sweep")
+    assert json.loads(result.stdout)["result"]["rows"]
+    assert "hello" in result.stderr
+
+
+def test_the_result_is_told_before_a_page_that_cannot_be_written(train: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from thalweg.errors import StorageError
+    from thalweg.optim.diagnosis import page
+
+    def full(*_: object, **__: object) -> None:
+        msg = "no space left"
+        raise StorageError(msg)
+
+    monkeypatch.setattr(page, "write_text", full)
+    result = run("train.py:make_problem", "--steps", "0", "--out", "lr.html")
+    assert result.exit_code == 1
+    assert "largest stable rate" in result.stdout
+    assert "no space left" in result.stderr
+
+
 def test_a_function_may_import_what_lies_beside_its_file(train: Path) -> None:
     (train / "nearby.py").write_text("from train import make_problem as make\n")
     result = run("train.py:neighbour", "--no-sweep")
@@ -139,6 +171,10 @@ def test_a_function_may_import_what_lies_beside_its_file(train: Path) -> None:
         (["train.py:nan"], 1, "the loss of batch 1 is nan"),
         (["train.py:loses"], 1, "the model, the loss or the data fail: TypeError in train.py, line"),
         (["train.py:empty"], 1, "the data hold no batch"),
+        (["train.py:leaving"], 1, "train.py:leaving fails: SystemExit in train.py, line"),
+        (["argued.py:Make_problem"], 1, "has no 'Make_problem'. Did you mean make_problem?"),
+        ([".:make_problem"], 1, "is a folder"),
+        (["train.py:make_problem", "--out", "folder.html", "--overwrite"], 1, "is a folder: give the name of a file in it"),
         (["train.py:library"], 1, f"RuntimeError in train.py, line {FAULT}: mat1 and mat2 shapes cannot be multiplied"),
         (["broken.py:make_problem"], 1, "broken.py does not run: SyntaxError in broken.py, line 1"),
     ],
@@ -146,6 +182,8 @@ def test_a_function_may_import_what_lies_beside_its_file(train: Path) -> None:
 )
 def test_whatever_cannot_be_is_one_line_and_its_status(train: Path, args: list[str], status: int, said: str) -> None:
     (train / "broken.py").write_text("def = 3\n")
+    (train / "folder.html").mkdir()
+    (train / "argued.py").write_text("import argparse, torch\nargparse.ArgumentParser().parse_args()\ndef make_problem(): pass\n")
     result = run(*args)
     assert result.exit_code == status, result.stderr
     first, *rest = [line for line in result.stderr.splitlines() if not line.startswith("working")]

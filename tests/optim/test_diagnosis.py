@@ -431,9 +431,9 @@ def busy(make: Any) -> Problem:
 def test_nothing_of_the_owners_moves(make: Any) -> None:
     problem = busy(make)
     before = digest(*problem)
-    found = diagnose(problem)
+    found = diagnose(problem, steps=40)
     assert digest(*problem) == before
-    assert found.suggestion is not None
+    assert len(found.trials) >= 7
     assert found["dead tensors"] == 1
     assert "idle" in found.row("dead tensors").note()
     lr_range_test(problem, steps=20)
@@ -594,6 +594,8 @@ def test_attention_is_differentiated_twice() -> None:
         (lambda m, f, d, o: {"model": m}, "not dict"),
         (lambda m, f, d, o: (f, f, d, o), "must be a torch.nn.Module"),
         (lambda m, f, d, o: (m, 3, d, o), "must be a function loss"),
+        (lambda m, f, d, o: (m, nn.MSELoss(), d, o), "is MSELoss: it must be a function loss"),
+        (lambda m, f, d, o: (m, lambda m, x, y: 0, d, o), "must be a function loss"),
         (lambda m, f, d, o: (m, f, 3, o), "must be a DataLoader"),
         (lambda m, f, d, o: (m, f, iter(d), o), "read only once"),
         (lambda m, f, d, o: (m, f, d, m), "must be an optimizer"),

@@ -7,6 +7,7 @@ wrong with the file an InputError or MissingFileError (status 1); both are one l
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import shlex
 import sys
 import sysconfig
@@ -131,15 +132,24 @@ def own(place: str) -> Any:
         msg = f"{place} is a file: name what is meant in it, as {place}:{public[0] if public else 'NAME'}"
         msg += f" (it has {', '.join(public)})" * (len(public) > 1)
         raise UsageError(msg)
+    if path.is_dir():
+        msg = f"{str(path)!r} is a folder (for {place}): name a file in it"
+        raise MissingFileError(msg)
     if not path.is_file():
         msg = f"there is no file {str(path)!r} (for {place})"
         raise MissingFileError(msg)
     module = _run(path)
     if not name or name.startswith("_") or not hasattr(module, name):
-        public = [each for each in vars(module) if not each.startswith("_")]
+        public = [each for each, value in vars(module).items() if _is_own(each, value, module)]
         msg = f"{path} has no {name!r}.{near_misses(name, public) if public else ' It is empty.'}"
         raise InputError(msg)
     return getattr(module, name)
+
+
+def _is_own(name: str, value: object, module: Any) -> bool:
+    """Whether a name stands for something that the file itself makes: no module, nothing that it imports."""
+    own = getattr(value, "__module__", module.__name__) == module.__name__
+    return own and not name.startswith("_") and not inspect.ismodule(value)
 
 
 def _run(path: Path) -> Any:
@@ -155,11 +165,14 @@ def _run(path: Path) -> Any:
     sys.modules[key] = module  # dataclasses look their module up
     if str(path.resolve().parent) not in sys.path:  # its neighbours can be imported, also by its functions, as when it is run
         sys.path.insert(0, str(path.resolve().parent))
+    given, sys.argv = sys.argv, [str(path)]  # as if it were run without arguments: ours are not its own
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[key]
         raise InputError(failed(f"{path} does not run", error)) from error
+    finally:
+        sys.argv = given
     return module
 
 
@@ -171,8 +184,9 @@ def failed(what: str, error: BaseException) -> str:
         frames = traceback.extract_tb(error.__traceback__)
         own = [frame for frame in frames if not _of_a_library(frame.filename)]
         place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "a library"
-    text = " ".join(str(error).split())
-    return f"{what}: {type(error).__name__} in {place}: {text[:300]} (--traceback shows the rest)"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0][:200] + f" ... {lines[-1][:200]}" * (len(lines) > 1) if lines else ""  # a DataLoader's worker says why last
+    return f"{what}: {type(error).__name__} in {place}: {text} (--traceback shows the rest)"
 
 
 def _of_a_library(file: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +87,12 @@ def diagnose(
         raise UsageError(msg)
     check_page(out, overwrite)
     console = Console(json=json, quiet=quiet, command="optim diagnose")
-    problem = _made(place)
+    aside = contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext()  # what the user's code prints is no JSON
+    with aside:
+        problem = _made(place)
     from thalweg.optim.diagnosis import diagnose as run
 
-    with console.progress() as progress:
+    with console.progress() as progress, aside:
         try:
             found = run(
                 problem,
@@ -104,12 +108,12 @@ def diagnose(
             raise
         except Exception as error:
             raise InputError(choosing.failed(f"{place}: the model, the loss or the data fail", error)) from error
-    if out is not None:
+    console.result(_value(found), lambda: _show(console, found))
+    if out is not None:  # after the result, which a full disk shall not take away
         from thalweg.optim.diagnosis.page import save
 
         save(found, out, title=place, overwrite=overwrite, locale=locale)
         console.note(f"page: {out}")
-    console.result(_value(found), lambda: _show(console, found))
     console.next_steps(
         [
             *([] if steps else [f"thalweg optim diagnose {place} --steps 1000     # trial runs as long as yours"]),
@@ -141,7 +145,7 @@ def _made(place: str) -> object:
         raise InputError(msg)
     try:
         return make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(choosing.failed(f"{place} fails", error)) from error
 
 
@@ -178,7 +182,8 @@ def _finite(x: float) -> float | None:
 
 
 def _show(console: Console, found: Diagnosis) -> None:
-    from thalweg.optim.diagnosis.page import number
+    from thalweg.optim.diagnosis.page import ended
+    from thalweg.optim.diagnosis.rows import number
 
     rows = [(row.name, number(row.value), "" if row.error is None else f"{row.error:.2g}", row.note()) for row in found.rows]
     console.table(["", "value", "+-", "what it says"], rows)
@@ -189,9 +194,12 @@ def _show(console: Console, found: Diagnosis) -> None:
             console.print(line)
     if found.trials:
         head = ["trial runs: rate", "steps", "loss at the end"]
-        console.table(head, [(f"{run.lr:.2g}", str(len(run.losses)), number(run.score)) for run in found.trials])
+        console.table(head, [(f"{run.lr:.2g}", str(len(run.losses)), ended(run)) for run in found.trials])
     if found.suggestion is not None:
         console.print(f"a rate to begin with: {found.suggestion:.2g}, {found.reason()}; now {found['learning rate']:.2g}")
+        if found.row("learning rate").says == "first_rule":
+            factor = found.suggestion / found["learning rate"]
+            console.print(f"that is the first group's: all groups' rates times {factor:.2g}")
 
 
 def drawn(sweep: RangeTest, columns: int = 64) -> list[str]:

@@ -16,10 +16,11 @@ import torch
 
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.diagnosis.curvature import Eigenvalue, Hessian, largest, trace
-from thalweg.optim.diagnosis.problem import Problem, reseed
+from thalweg.optim.diagnosis.problem import OUTSIDE, Problem, reseed
 from thalweg.optim.diagnosis.steps import Rates
 
 Tell = Callable[[int], object]
+CHECKED = 1_000_000  # parameters up to which products with the Hessian are checked against differences of gradients
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def mean_gradient(one: Problem, tell: Tell) -> Mean:
 
     Raises InputError for a gradient that is not finite, or reaches nothing.
     """
-    fresh = not any(state and float(state.get("step", 1)) for state in one.optimizer.state.values())  # Adagrad begins with a sum
+    fresh = not one.started
     rates = [group.get("lr") for group in one.optimizer.param_groups]
     losses = list[float]()
     total: torch.Tensor | None = None
@@ -83,6 +84,9 @@ def mean_gradient(one: Problem, tell: Tell) -> Mean:
     if total is None or len(dead) == len(set(one.names)):
         msg = "no gradient reaches any parameter that the optimizer moves: a constant loss, or another model than it is given"
         raise InputError(msg)
+    if OUTSIDE in dead:
+        msg = "the optimizer moves parameters outside of the model that the loss does not reach in a copy of it: "
+        raise InputError(msg + "put them into the model, or make the loss a torch.nn.Module that holds them")
     return Mean(losses, total / len(losses), sorted(dead))
 
 
@@ -126,6 +130,8 @@ def curvature(one: Problem, rates: Rates, batches: int, tell: Tell) -> Curvature
 
     reseed(one.seed)
     start, part = torch.randn_like(root), None
+    if one.n <= CHECKED:
+        hessian.check(start / start.norm())
     if bool((root > 0).any()):
         part = _among(hessian, largest(part_of, start * (root > 0)), root)
     if part is not None and decay is None and bool((root == root[0]).all()):

@@ -11,16 +11,16 @@ from thalweg import style
 from thalweg.errors import OutputExistsError
 from thalweg.files import write_text
 from thalweg.optim.diagnosis.report import Diagnosis
-from thalweg.optim.diagnosis.rows import texts
+from thalweg.optim.diagnosis.rows import number, texts
 from thalweg.optim.diagnosis.sweep import RangeTest
 from thalweg.optim.diagnosis.trials import Trial
 from thalweg.page import Exhibit, document, exhibit_html, raw_svg, table, tag
 from thalweg.version import __version__
 
 
-def number(x: float) -> str:
-    """For a table: four digits, - for what is not known, ∞ for what has no bound."""
-    return "-" if math.isnan(x) else "∞" if math.isinf(x) else f"{x:.4g}"
+def ended(run: Trial) -> str:
+    """The loss at the end of a trial and its standard error, as text."""
+    return f"{run.score:.4g} ± {np.std(run.tail, ddof=1) / len(run.tail) ** 0.5:.2g}" if math.isfinite(run.score) else "∞"
 
 
 def picture(sweep: RangeTest, suggestion: float | None, locale: str = "en") -> Exhibit:
@@ -31,13 +31,14 @@ def picture(sweep: RangeTest, suggestion: float | None, locale: str = "en") -> E
     with style.style():
         axes.plot(sweep.rates, sweep.losses, color=style.GREY, linewidth=0.8, label=text["each"])
         axes.plot(sweep.rates, sweep.smooth, color=style.CYCLE[0], label=text["smooth"])
-        axes.axvline(sweep.edge, color=style.CYCLE[1], linestyle="--", label=text["edge"])
+        if sweep.turned:
+            axes.axvline(sweep.edge, color=style.CYCLE[1], linestyle="--", label=text["edge"])
         if suggestion is not None:
             axes.axvline(suggestion, color=style.CYCLE[2], linestyle=":", label=text["suggested"])
         axes.set_xscale("log")
         axes.set_ylim(min(sweep.losses) - 0.05 * abs(min(sweep.losses)), 1.6 * max(sweep.smooth[0], min(sweep.losses)))
         axes.set(xlabel=text["lr"], ylabel=text["loss"])
-        axes.set_title(style.plain(text["sweep_title"].format(**facts)), loc="left")
+        axes.set_title(style.plain(text["sweep_title" if sweep.turned else "sweep_flat"].format(**facts)), loc="left")
         fig.legend(fontsize=8, ncols=2, loc="outside lower center")
     return Exhibit(raw_svg(style.svg(fig, text["sweep_alt"].format(**facts), salt="sweep")), text["sweep_caption"].format(**facts))
 
@@ -56,10 +57,10 @@ def race(trials: list[Trial], locale: str = "en") -> Exhibit:
             if len(losses) < window:
                 continue
             smooth = np.convolve(losses, np.full(window, 1 / window), "valid")
-            width, mark = (2.4, "-") if run is best else (1.0, ("--", "-.", ":")[k % 3])
-            (line,) = axes.plot(np.arange(window, len(losses) + 1), smooth, mark, linewidth=width, label=f"{run.lr:.2g}")
+            width, mark = (2.4, "-") if run is best else (1.0, ("--", "-.", ":", (0, (5, 1)))[k % 4])
+            (line,) = axes.plot(np.arange(window, len(losses) + 1), smooth, linestyle=mark, linewidth=width, label=f"{run.lr:.2g}")
             line.set_color(style.CYCLE[k % len(style.CYCLE)])
-        if min(min(run.losses) for run in trials) > 0:
+        if min(min(run.losses) for run in trials) > 0 and max(best.losses) > 10 * min(best.losses):
             axes.set_yscale("log")  # differences late in the run are small beside the first losses
         axes.set_ylim(top=1.3 * float(np.mean(best.losses[:window])))
         axes.set(xlabel=text["step"], ylabel=text["loss"])
@@ -85,6 +86,9 @@ def page(found: Diagnosis, title: str, locale: str = "en") -> str:
         body.append(exhibit_html(race(found.trials, locale)))
     if found.sweep is not None:
         body.append(exhibit_html(picture(found.sweep, found.suggestion, locale)))
+    if found.trials:
+        head = [text["lr"], text["step"], text["end"]]
+        body.append(table(head, [[f"{run.lr:.2g}", str(len(run.losses)), ended(run)] for run in found.trials]))
     body += [table([text["what"], text["value"], "±", text["says"]], rows), *(tag("p", note) for note in found.told(locale))]
     return document(title, body, locale=locale, footer=text["made"].format(version=__version__))
 

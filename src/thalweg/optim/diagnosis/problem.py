@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
+import inspect
 import itertools
 import math
 import random
@@ -25,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import InputError
 
+OUTSIDE = "a parameter outside of the model"
 HUGE = 1e10  # a parameter beyond it, or none that is finite, means that a run has blown up
 Loss = Callable[[torch.nn.Module, Any], Tensor]
 
@@ -49,12 +51,17 @@ class Problem:
             raise InputError(msg)
         self.sizes = [samples(batch) for batch in self.batches]
         names = {id(p): name for name, p in self.model.named_parameters()}
-        self.names = [names.get(id(p), "a parameter outside of the model") for p in self.parameters]
+        self.names = [names.get(id(p), OUTSIDE) for p in self.parameters]
 
     @property
     def n(self) -> int:
         """How many numbers the optimizer moves."""
         return sum(p.numel() for p in self.parameters)
+
+    @property
+    def started(self) -> bool:
+        """Whether the optimizer has taken steps. (Adagrad's state is there before them, at step 0.)"""
+        return any(state and float(state.get("step", 1)) for state in self.optimizer.state.values())
 
     @property
     def size(self) -> float:
@@ -93,6 +100,19 @@ class Problem:
         model, loss, optimizer = copy.deepcopy((self.model, self.loss, self.optimizer))
         return Problem(model, loss, self.batches, optimizer, self.data, self.seed, self.precise)
 
+    def in_double(self) -> Problem | None:
+        """Another copy, of the model alone and without its optimizer, in float64; None where the loss brings float32 of its own."""
+        model, loss, parameters = copy.deepcopy((self.model, self.loss, self.parameters))
+        model.double()
+        for p in parameters:
+            p.data = p.data.double()
+        made = Problem(model, loss, self.batches, torch.optim.SGD(parameters, lr=0.0), self.data, self.seed, True)
+        try:
+            made.value(0)
+        except (RuntimeError, TypeError, ValueError):
+            return None
+        return made
+
     def set_rate(self, lr: float) -> None:
         """Give the first group this rate, and the others their ratio to it. InputError for an optimizer without one."""
         groups = self.optimizer.param_groups
@@ -111,7 +131,7 @@ class Problem:
             self.optimizer.zero_grad()
             loss = self.loss_of(batch)
             if torch.isfinite(loss.detach()).all():
-                loss.backward()
+                torch.autograd.backward(loss, inputs=self.parameters)  # and into nothing else that the owner's loss may reach
             losses.append(float(loss.detach()))
             return loss
 
@@ -127,7 +147,8 @@ class Problem:
         """The loss of batch k and its gradient, None for parameters that it does not reach."""
         loss = self.value(k)
         with sdpa_kernel(SDPBackend.MATH):
-            return float(loss.detach()), list(torch.autograd.grad(loss, self.parameters, allow_unused=True))
+            found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
+        return float(loss.detach()), [g.to_dense() if g is not None and g.is_sparse else g for g in found]
 
     def flat(self, tensors: Iterable[Tensor | None]) -> Tensor:
         """One vector of all parameters' numbers, in float32 or better; zeros for None."""
@@ -168,7 +189,8 @@ def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = Fals
         try:
             model, loss, optimizer = copy.deepcopy((model, loss, optimizer))  # a loss with a state of its own too
         except Exception as error:
-            msg = f"the model or the optimizer cannot be copied: {type(error).__name__}: {error}"
+            msg = f"the model or the optimizer cannot be copied: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            msg += " (torch.nn.utils.parametrizations.weight_norm can be)" * ("created explicitly" in str(error))
             raise InputError(msg) from error
         found = list(itertools.islice(iter(data), batches))
         if not found:
@@ -212,8 +234,10 @@ def parts(problem: object) -> tuple[torch.nn.Module, Loss, Iterable[Any], torch.
     if not isinstance(model, torch.nn.Module):
         msg = f"the first of {wanted} is {type(model).__name__}: it must be a torch.nn.Module"
         raise InputError(msg)
-    if not callable(loss):
-        msg = f"the second of {wanted} is {type(loss).__name__}: it must be a function loss(model, batch)"
+    if not callable(loss) or isinstance(loss, torch.nn.modules.loss._Loss) or not _takes_two(loss):
+        msg = (
+            f"the second of {wanted} is {getattr(loss, '__name__', type(loss).__name__)}: it must be a function loss(model, batch)"
+        )
         raise InputError(msg)
     if not isinstance(data, Iterable) or isinstance(data, str | Tensor | Mapping):
         msg = f"the third of {wanted} is {type(data).__name__}: it must be a DataLoader or a list of batches"
@@ -225,6 +249,17 @@ def parts(problem: object) -> tuple[torch.nn.Module, Loss, Iterable[Any], torch.
         msg = f"the fourth of {wanted} is {type(optimizer).__name__}: it must be an optimizer of torch.optim or thalweg.optim.torch"
         raise InputError(msg)
     return model, loss, data, optimizer
+
+
+def _takes_two(loss: Callable[..., Any]) -> bool:
+    """Whether it can be called as loss(model, batch); True where Python cannot tell."""
+    try:
+        inspect.signature(loss).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:
+        pass
+    return True
 
 
 def endless(data: Iterable[Any]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from thalweg.errors import InputError, RuleError
 from thalweg.optim.diagnosis.measure import curvature, mean_gradient, spread, successive
 from thalweg.optim.diagnosis.noise import noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied
-from thalweg.optim.diagnosis.rows import STABLE, Row, about_curvature, about_loss, about_noise, about_steps, texts
+from thalweg.optim.diagnosis.rows import STABLE, Row, about_curvature, about_loss, about_noise, about_steps, number, texts
 from thalweg.optim.diagnosis.steps import Rates
 from thalweg.optim.diagnosis.sweep import RangeTest, swept
 from thalweg.optim.diagnosis.trials import LEAST, Trial, cost, tried
@@ -28,8 +28,9 @@ class Diagnosis:
     """What was found.
 
     rows: in the order to read them; sweep: the range test, None if it was left out; trials: the best first; suggestion: the rate
-    of the best of them, without trials the lesser of half the largest stable rate and a sixth of where the sweep turns, None
-    without all; because: which of them; notes: how it was measured.
+    of the best of them (of the first group, as all of these are), without trials the lesser of half the largest stable rate and a
+    sixth of where the sweep turns, None without all and in the middle of a run; because: which of them; notes: how it was measured.
+    `print(found)` shows them as a table.
     """
 
     rows: list[Row]
@@ -47,7 +48,15 @@ class Diagnosis:
         for row in self.rows:
             if row.name == name:
                 return row
-        raise KeyError(name)
+        msg = f"there is no row {name!r}; there are {', '.join(row.name for row in self.rows)}"
+        raise KeyError(msg)
+
+    def __str__(self) -> str:
+        errors = ["" if row.error is None else f"+- {row.error:.2g}" for row in self.rows]
+        lines = [f"{row.name:32}{number(row.value):12}{error:14}{row.note()}" for row, error in zip(self.rows, errors, strict=True)]
+        if self.suggestion is not None:
+            lines.append(f"a rate to begin with: {self.suggestion:.2g}, {self.reason()}")
+        return "\n".join([*lines, *self.told()])
 
     def told(self, locale: str = "en") -> list[str]:
         """How it was measured."""
@@ -55,7 +64,21 @@ class Diagnosis:
 
     def reason(self, locale: str = "en") -> str:
         """Where the suggestion comes from."""
-        return texts()[locale]["because"][self.because] if self.because else ""
+        others = ", ".join(f"{run.lr:.2g}" for run in self.close)
+        because = "close" if self.because == "trials" and others else self.because
+        return texts()[locale]["because"][because].format(others=others) if because else ""
+
+    @property
+    def close(self) -> list[Trial]:
+        """The trials that ran as long as the best, and end within two standard errors of it."""
+        best = self.trials[0] if self.trials else None
+        same = [run for run in self.trials[1:] if best is not None and len(run.losses) == len(best.losses)]
+        return [run for run in same if best is not None and _is_close(run, best)]
+
+
+def _is_close(run: Trial, best: Trial) -> bool:
+    apart, error = run.behind(best)
+    return math.isfinite(run.score) and apart < 2 * error
 
 
 def diagnose(
@@ -89,8 +112,9 @@ def diagnose(
     with copied(problem, batches, seed, precise=precise) as one:
         if hessian_batches is None:
             hessian_batches = 8 if one.n <= 100_000 else 4 if one.n <= 1_000_000 else 1
+        started = one.started
         if steps is None:
-            steps = 160 if one.n <= 1_000_000 else 0
+            steps = 160 if one.n <= 1_000_000 and not started else 0
         work = _Work(len(one.batches), hessian_batches, SWEPT * sweep, cost(steps), tell)
         rows, stable, notes = _measured(one, hessian_batches, work)
     del one  # its memory is the next copy's
@@ -100,19 +124,21 @@ def diagnose(
             found = _swept(one, stable)
         guesses["sweep"] = found.suggestion if found else math.nan
     guesses = {name: rate for name, rate in guesses.items() if 0 < rate < math.inf}
-    because = min(guesses, key=lambda name: guesses[name]) if guesses else ""
+    because = min(guesses, key=lambda name: guesses[name]) if guesses and not started else ""
     suggestion, trials = guesses.get(because), list[Trial]()
     if steps:
         with copied(problem, 1, seed, precise=precise) as one:
-            trials = tried(one, suggestion or rows[0].value, steps, work.trial)
+            trials = tried(one, min(guesses.values(), default=rows[0].value), steps, work.trial)
         best = next((run for run in trials if math.isfinite(run.score)), None)
         if best is not None and best.score < next(row.value for row in rows if row.name == "loss"):
             suggestion, because = best.lr, "trials"
-            notes += [("end", {})] if best.lr in (min(run.lr for run in trials), max(run.lr for run in trials)) else []
+            rates = sorted(run.lr for run in trials)
+            notes += [("low", {})] if best.lr == rates[0] else [("high", {})] if best.lr == rates[-1] else []
         else:
             notes.append(("no_trial", {}))
-    elif found is not None and not found.fell:
+    elif found is not None and not found.fell and not started:
         notes.append(("flat", {}))
+    notes += [("started", {})] if started else []
     work.all_done()
     return Diagnosis(rows, found, trials, suggestion, because, notes)
 
@@ -144,16 +170,19 @@ def _measured(one: Problem, hessian_batches: int, work: _Work) -> tuple[list[Row
     if count < 3:
         msg = f"the data hold {count} batch{'es' * (count > 1)}: the noise of the gradient takes at least 3; make them smaller"
         raise InputError(msg)
+    started = one.started
     mean = mean_gradient(one, work.gradient)
     rates = Rates(one.optimizer)
     around = spread(one, mean.gradient, rates.heated(), lambda k: work.gradient(count + k))
     noise = noise_scale(around.squares, around.dots, float(mean.gradient.double() @ mean.gradient.double()), one.size)
-    rows = about_curvature(rates, curvature(one, rates, hessian_batches, work.curvature))
+    rows = about_curvature(rates, curvature(one, rates, hessian_batches, work.curvature), started)
     stable = next(row.value for row in rows if row.name == STABLE)
     rows = [*about_loss(mean, noise, rates), *rows, *about_noise(one, mean, around, noise, rates, stable)]
     notes: list[Note] = [("batches", {"n": count, "size": one.sizes[0], "some": min(hessian_batches, count)})]
     lost = [repr(group.rule) for group in rates.groups if not group.limit > 0]
     notes += [("left_out", {"rules": ", ".join(lost)})] if 0 < len(lost) < len(rates.groups) else []
+    now, whole = rates.groups[0].lr, float(one.optimizer.param_groups[0].get("initial_lr", rates.groups[0].lr))
+    notes += [("scheduler", {"lr": f"{now:.3g}", "whole": f"{whole:.3g}"})] if not math.isclose(now, whole, rel_tol=1e-6) else []
     notes += [("schedule", {})] if any(group.scheduled for group in rates.groups) else []
     notes += [] if one.model.training else [("eval", {})]
     return [*rows, *about_steps(mean, successive(one), rates)], stable, notes

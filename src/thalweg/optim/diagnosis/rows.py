@@ -45,6 +45,11 @@ class Row:
         return texts()[locale]["says"][self.says].format(**self.facts)
 
 
+def number(x: float) -> str:
+    """For a table: four digits, - for what is not known, ∞ for what has no bound."""
+    return "-" if math.isnan(x) else "∞" if math.isinf(x) else f"{x:.4g}"
+
+
 def about_loss(mean: Mean, noise: NoiseScale, rates: Rates) -> list[Row]:
     """The rate, the loss, and the norm of the gradient without what noise adds to that of a mean."""
     first, losses, raw = rates.groups[0], mean.losses, float(mean.gradient.norm())
@@ -61,8 +66,8 @@ def about_loss(mean: Mean, noise: NoiseScale, rates: Rates) -> list[Row]:
     ]  # fmt: skip
 
 
-def about_curvature(rates: Rates, curved: Curvature) -> list[Row]:
-    """Sharpness, and the limits of the rules over it."""
+def about_curvature(rates: Rates, curved: Curvature, started: bool) -> list[Row]:
+    """Sharpness, and the limits of the rules over it. started: whether the run has, which late stands at the edge by itself."""
     lr = rates.groups[0].lr
     rows = [
         Row(
@@ -71,7 +76,7 @@ def about_curvature(rates: Rates, curved: Curvature) -> list[Row]:
         ),
         Row("trace of the Hessian", *curved.trace, "trace"),
     ]  # fmt: skip
-    limits = sorted({group.limit for group in rates.groups if group.limit > 0})
+    limits = sorted({float(f"{group.limit:.6g}") for group in rates.groups if group.limit > 0})  # found by bisection
     if curved.part is None or not limits:
         signs = any(group.limit == 0 for group in rates.groups)
         return [*rows, Row(STABLE, math.nan, None, "no_limit_signs" if signs else "no_limit_unknown")]
@@ -81,9 +86,10 @@ def about_curvature(rates: Rates, curved: Curvature) -> list[Row]:
     if rates.adaptive and len(limits) == 1:
         rows.append(Row("preconditioned sharpness", part * limits[0] / lr, error * limits[0] / lr, "preconditioned"))
     facts = {"limit": f"{limits[0]:.4g}" + f" to {limits[-1]:.4g}" * (len(limits) > 1), "factor": f"{1 / part:.3g}"}
-    says = "limit" if len({(group.lr, group.limit) for group in rates.groups}) == 1 else "limit_groups"
+    says = "limit" if len(limits) == 1 and len({group.lr for group in rates.groups}) == 1 else "limit_groups"
     rows.append(Row(STABLE, lr / part, error / part * lr / part, says, facts))
-    says = "diverges" if part > 1 else "near" if part > 0.5 else "far" if part < 0.02 else "room" if part < 0.25 else "stable"
+    high = "late" if started else "diverges" if part > 1 else "near"
+    says = high if part > 0.5 else "far" if part < 0.02 else "room" if part < 0.25 else "stable"
     return [*rows, Row("rate / largest stable", part, error, says, {"times": f"{0.5 / part:.0f}"})]
 
 

@@ -39,12 +39,14 @@ def rules_of(optimizer: torch.optim.Optimizer) -> list[Rule]:
         return [optimizer.rule_of(group) for group in optimizer.param_groups]
     kind = getattr(ours, type(optimizer).__name__, None)
     if not type(optimizer).__module__.startswith("torch.optim") or not (isinstance(kind, type) and issubclass(kind, Optimizer)):
-        msg = f"the rule of {type(optimizer).__name__} is not known: take an optimizer of torch.optim or of thalweg.optim.torch"
+        msg = f"the rule of {type(optimizer).__name__} is not known: take one of torch.optim (all but ASGD, LBFGS and SparseAdam)"
+        msg += " or of thalweg.optim.torch"
         raise InputError(msg)
     known = inspect.signature(kind).parameters.keys() - {"params", "options"}
     found = []
     for group in optimizer.param_groups:
-        made = kind([torch.zeros(1, requires_grad=True)], **{name: value for name, value in group.items() if name in known})
+        given = {name: value for name, value in group.items() if name in known and value is not None}  # None: its default
+        made = kind([torch.zeros(1, requires_grad=True)], **given)
         found.append(made.rule_of(made.param_groups[0]))
     return found
 
