@@ -299,6 +299,13 @@ def test_successive_gradients_turn_back_where_steps_overshoot(lr: float, cosine:
     assert ("turn back" in found.note()) == (cosine < 0)
 
 
+def test_batches_that_are_all_the_same_have_no_noise() -> None:
+    found = diagnose(valley([1.0, 2.0], lr=0.1), sweep=False, steps=0)
+    assert found["noise scale (critical batch)"] == 0
+    assert found["temperature"] == 0
+    assert "no noise" in found.row("noise scale (critical batch)").note()
+
+
 def test_a_short_batch_at_the_end_is_left_out() -> None:
     """15 batches of 64 samples and one of 1: the noise scale is that of the 15."""
     model, loss, data, optimizer = regression(0, 64, 15)

@@ -81,6 +81,14 @@ def test_the_present_rate_is_tried_and_the_range_goes_on_where_the_best_is_at_it
     assert min(each.lr for each in high) == pytest.approx(1e3 / 16 / 8)
 
 
+def test_runs_beyond_an_end_see_the_same_batches() -> None:
+    """The lowest rates hardly move: their first losses are those of the same batches."""
+    found = run(regression(lr=1e-9), 1e-9, 40)
+    assert len(found) == 10
+    first = found[0].losses[:10]
+    assert all(each.losses[:10] == pytest.approx(first, rel=1e-5) for each in found)
+
+
 def test_runs_that_noise_cannot_tell_apart_go_on_together() -> None:
     rng = np.random.default_rng(0)
     noise = rng.normal(size=40)

@@ -183,8 +183,7 @@ def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = Fals
     precise: the copy and its batches in float64. Raises InputError for what is no such problem.
     """
     model, loss, data, optimizer = parts(problem)
-    generators = [g for g in (getattr(data, "generator", None), getattr(getattr(data, "sampler", None), "generator", None)) if g]
-    with _random_states(generators):  # the owner's code may draw from any of them
+    with random_states(data):  # the owner's code may draw from any of them
         reseed(seed)
         try:
             model, loss, optimizer = copy.deepcopy((model, loss, optimizer))  # a loss with a state of its own too
@@ -210,7 +209,9 @@ def reseed(seed: int) -> None:
 
 
 @contextlib.contextmanager
-def _random_states(generators: list[Any]) -> Iterator[None]:
+def random_states(data: Iterable[Any]) -> Iterator[None]:
+    """Python's, NumPy's, torch's and a DataLoader's own, all put back at the end."""
+    generators = [g for g in (getattr(data, "generator", None), getattr(getattr(data, "sampler", None), "generator", None)) if g]
     python, numpy, own = random.getstate(), np.random.get_state(), [g.get_state() for g in generators]  # noqa: NPY002
     try:
         with torch.random.fork_rng():

@@ -77,8 +77,10 @@ class Diagnosis:
 
 
 def _is_close(run: Trial, best: Trial) -> bool:
+    if not math.isfinite(run.score):
+        return False
     apart, error = run.behind(best)
-    return math.isfinite(run.score) and apart < 2 * error
+    return apart < 2 * error
 
 
 def diagnose(
@@ -168,7 +170,8 @@ def _measured(one: Problem, hessian_batches: int, work: _Work) -> tuple[list[Row
     """All rows; the largest stable rate, NaN where it is not known, infinite where there is none; how it was measured."""
     count = len(one.batches)
     if count < 3:
-        msg = f"the data hold {count} batch{'es' * (count > 1)}: the noise of the gradient takes at least 3; make them smaller"
+        msg = f"the data hold {count} batch{'es' * (count > 1)}: the noise of the gradient takes at least 3; "
+        msg += "make them smaller (one of all data: split it, list(zip(x.split(64), y.split(64))))"
         raise InputError(msg)
     started = one.started
     mean = mean_gradient(one, work.gradient)

@@ -97,7 +97,9 @@ def about_noise(one: Problem, mean: Mean, around: Spread, noise: NoiseScale, rat
     """The noise scale, what a step is worth, and how far noise shakes the parameters. stable: the largest stable rate."""
     name, size = "noise scale (critical batch)", one.size
     facts = {"low": f"{noise.low:.3g}", "high": f"{noise.high:.3g}"}
-    if math.isfinite(noise.value):
+    if noise.variance <= 1e-9 * size * noise.squared:
+        rows = [Row(name, 0.0, None, "noiseless"), Row("batch", size, None, "step_worth", {"share": "100%"})]
+    elif math.isfinite(noise.value):
         says = "batch_large" if size > 3 * noise.value else "batch_small" if size < noise.value / 3 else "batch_right"
         worth = {"share": f"{1 / (1 + noise.value / size):.0%}"}
         rows = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from thalweg.optim.diagnosis.problem import Problem, endless, reseed
+from thalweg.optim.diagnosis.problem import Problem, endless, random_states, reseed
 
 FACTORS = tuple(2.0**k for k in range(2, -5, -1))  # of the centre: 4 to 1/16
 LEAST = 32  # steps, for a score to be a mean of 8
@@ -70,17 +70,19 @@ def _side_by_side(problem: Problem, rates: list[float], steps: int, tell: Callab
     for trial, twin in runs:
         twin.set_rate(trial.lr)
     dropped, spent, keep = list[Trial](), 0, {steps // 4: 4, steps // 2: 2}
-    for k, batch in zip(range(1, steps + 1), endless(problem.data), strict=False):
-        for trial, twin in runs:
-            reseed(problem.seed + k)  # the same masks for all
-            trial.losses.append(twin.step(batch))
-            spent += 1
-            tell(spent)
-        runs.sort(key=lambda run: run[0].score)
-        some = sum(math.isfinite(trial.losses[-1]) for trial, _ in runs)
-        if k in keep and some > keep[k]:
-            some = _going_on([trial for trial, _ in runs[:some]], keep[k])
-        dropped[:0], runs = [trial for trial, _ in runs[some:]], runs[:some]
+    with random_states(problem.data):  # each time the same order of the data
+        reseed(problem.seed)
+        for k, batch in zip(range(1, steps + 1), endless(problem.data), strict=False):
+            for trial, twin in runs:
+                reseed(problem.seed + k)  # the same masks for all
+                trial.losses.append(twin.step(batch))
+                spent += 1
+                tell(spent)
+            runs.sort(key=lambda run: run[0].score)
+            some = sum(math.isfinite(trial.losses[-1]) for trial, _ in runs)
+            if k in keep and some > keep[k]:
+                some = _going_on([trial for trial, _ in runs[:some]], keep[k])
+            dropped[:0], runs = [trial for trial, _ in runs[some:]], runs[:some]
     return [*(trial for trial, _ in runs), *dropped]
 
 
