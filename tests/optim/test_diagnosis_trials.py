@@ -154,7 +154,8 @@ def test_runs_that_blow_up_are_dropped_also_where_the_loss_then_raises() -> None
     assert math.isfinite(found[0].score)
     assert found[-1].score == math.inf
     assert found[-1].losses[-1] == math.inf
-    assert diagnose((model, loss, data, torch.optim.SGD(model.parameters(), lr=0.1))).suggestion is not None
+    for lr in (0.1, 1e30):
+        assert diagnose((model, loss, data, torch.optim.SGD(model.parameters(), lr=lr))).suggestion is not None
 
 
 def test_a_loss_that_fails_on_its_own_is_told() -> None:

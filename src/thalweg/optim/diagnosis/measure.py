@@ -157,7 +157,7 @@ def successive(one: Problem) -> list[float]:
     for k, batch in enumerate(one.batches):
         try:
             flat = one.flat(one.gradient(k)[1])
-        except InputError:  # the loss is no longer finite
+        except (InputError, RuntimeError, ValueError):  # on these batches it worked before the steps: the run has blown up
             break
         if k:
             found.append(float(flat @ before / (flat.norm() * before.norm()).clamp_min(1e-30)))
