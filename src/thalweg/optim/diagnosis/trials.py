@@ -4,7 +4,7 @@ Which rate is best depends on how long the run is, and no quantity measured at i
 factor of two apart run side by side; after a quarter of the steps the best four go on, after half of them two, and with them those
 that noise cannot tell from the last of these (successive halving: Karnin, Koren and Somekh 2013; Jamieson and Talwalkar 2016,
 arXiv 1502.07943). All see the same batches and the same dropout masks, so that small differences count. Where the best is at the
-end of the range, three beyond it run too. Which factors, how many steps: bench/optim/diagnosing.py.
+end of the range, three beyond it run too. Which factors, how many steps: bench/README.md, bench/optim/diagnosing.py.
 """
 
 from __future__ import annotations
