@@ -300,3 +300,13 @@ def test_a_backward_that_passes_for_twice_differentiable_is_found_out() -> None:
     assert found["sharpness"] == pytest.approx(right["sharpness"], rel=0.01)
     assert "differences of gradients" in found.row("sharpness").note()
     assert "double backward" in right.row("sharpness").note()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kinks_raise_no_alarm(seed: int) -> None:
+    """Differences of gradients across the corner of a ReLU are no second derivative."""
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
+    data = [(torch.randn(64, 8), torch.randn(64, 1)) for _ in range(4)]
+    found = diagnose((model, squared, data, torch.optim.SGD(model.parameters(), lr=0.01)), steps=0, sweep=False)
+    assert "double backward" in found.row("sharpness").note()

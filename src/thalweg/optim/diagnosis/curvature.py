@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from thalweg.optim.diagnosis.problem import Problem
 
 Product = Callable[[Tensor], Tensor]
+STEPS = {torch.float32: 5e-3, torch.float64: 1e-7}  # of a difference: the cube root of rounding; less, so that few kinks are met
 ROOM = 40_000_000  # numbers that all vectors of a Lanczos run may hold; beyond, it keeps the last two only
 
 
@@ -92,7 +93,7 @@ class Hessian:
         if not length:
             return torch.zeros_like(v)
         size = math.sqrt(sum(float(p.detach().norm()) ** 2 for p in problem.parameters))
-        step = torch.finfo(problem.kind).eps ** (1 / 3) * (1 + size) / length
+        step = STEPS[problem.kind] * (1 + size) / length
         ends = list[Tensor]()
         for sign in (1, -2, 1):  # there, to the other side, and back
             with torch.no_grad():
