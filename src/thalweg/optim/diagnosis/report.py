@@ -98,9 +98,9 @@ def diagnose(
 
     batches: how many, of the loader's size, for the noise of the gradient. hessian_batches: how many for the curvature (None: 8
     for up to 1e5 parameters, 4 up to 1e6, 1 beyond). sweep: whether to run the range test. steps: of the longest trial run, 0 for
-    none, best those of the run that is planned (None: 160 for up to 1e6 parameters; none beyond, as seven copies of the model are
-    held). precise: the copy and its batches in float64. The model stays in the mode it is in: where it trains, batch norm uses
-    the batch's own statistics. Nothing of the owner's is moved, and random states are put back.
+    none, best those of the run that is planned (None: 160 for up to 1e6 parameters; none beyond, as eight copies of the model are
+    held, and in the middle of a run). precise: the copy and its batches in float64. The model stays in the mode it is in: where
+    it trains, batch norm uses the batch's own statistics. Nothing of the owner's is moved, and random states are put back.
 
     Raises InputError for what is no such problem, and for a loss that is not finite or has no gradient.
     """
@@ -140,7 +140,7 @@ def diagnose(
             notes.append(("no_trial", {}))
     elif found is not None and not found.fell and not started:
         notes.append(("flat", {}))
-    notes += [("started", {})] if started else []
+    notes += [("started", {})] if started and suggestion is None else []
     work.all_done()
     return Diagnosis(rows, found, trials, suggestion, because, notes)
 
