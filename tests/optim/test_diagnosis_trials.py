@@ -310,3 +310,10 @@ def test_kinks_raise_no_alarm(seed: int) -> None:
     data = [(torch.randn(64, 8), torch.randn(64, 1)) for _ in range(4)]
     found = diagnose((model, squared, data, torch.optim.SGD(model.parameters(), lr=0.01)), steps=0, sweep=False)
     assert "double backward" in found.row("sharpness").note()
+
+
+def test_a_page_is_drawn_also_of_trials_that_all_blew_up_and_of_losses_below_0() -> None:
+    from thalweg.optim.diagnosis.page import race
+
+    for losses in ([2.0, math.inf], [math.inf], [-1.0] * 40, [0.0] * 40):
+        assert "<svg" in str(race([Trial(0.1, losses), Trial(0.2, losses)]).content)

@@ -62,11 +62,14 @@ def race(trials: list[Trial], locale: str = "en") -> Exhibit:
             line.set_color(style.CYCLE[k % len(style.CYCLE)])
         if min(min(run.losses) for run in trials) > 0 and max(best.losses) > 10 * min(best.losses):
             axes.set_yscale("log")  # differences late in the run are small beside the first losses
-        axes.set_ylim(top=1.3 * float(np.mean(best.losses[:window])))
+        first = [loss for loss in best.losses[:window] if math.isfinite(loss)]
+        if first:  # none where every run blows up at once
+            axes.set_ylim(top=1.3 * max(float(np.mean(first)), 1e-30) if min(first) > 0 else None)
         axes.set(xlabel=text["step"], ylabel=text["loss"])
         title = text["trials_title" if math.isfinite(best.score) else "trials_none"].format(**facts)
         axes.set_title(style.plain(title), loc="left")
-        fig.legend(fontsize=8, ncols=4, loc="outside lower center", handlelength=2.6, title=text["lr"], title_fontsize=8)
+        if axes.lines:
+            fig.legend(fontsize=8, ncols=4, loc="outside lower center", handlelength=2.6, title=text["lr"], title_fontsize=8)
     alt = text["trials_alt"].format(**facts)
     return Exhibit(raw_svg(style.svg(fig, alt, salt="trials")), text["trials_caption"].format(window=window))
 
