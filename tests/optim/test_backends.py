@@ -44,6 +44,9 @@ def random_step(seed: int, size: int):
                 lambda x, y, k: ops.sign(x) * k,
                 lambda x, y, k: ops.clip(x, -2, 2) + y,
                 lambda x, y, k: (x >= y) * k + x,
+                lambda x, y, k: ops.where(t > 1, x, 0) * 2 + y,
+                lambda x, y, k: ops.where(k < t, y, 0.5) - k,
+                lambda x, y, k: ops.where(t < 1, x, -1.5) + x,
             )
             elements.append(draw.choice(forms)(x, y, k))
         return elements[-1] + elements[-2], s(a=elements[-3], b=elements[-4])
@@ -245,6 +248,33 @@ def test_slots_that_change_places_are_not_overwritten_too_early():
     for name, value in truth.items():
         np.testing.assert_array_equal(lists[name][0].numpy(), value)
         np.testing.assert_array_equal(arrays[name], value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Change(Rule):
+    """The change of the gradient, as in Adan and ADOPT: there is none in the first step."""
+
+    lr: float = rate(0.1)
+    slots = Slots(before=7)
+
+    def step(self, p, g, s, t):
+        p, g = self.decayed(p, g)
+        return p - self.lr * (2 * ops.where(t > 1, s.before, g) - g), s(before=g)
+
+
+@pytest.mark.parametrize("backend", ["auto", "foreach", "single"])
+@pytest.mark.parametrize("t", [1, 2])
+def test_what_the_host_chooses_is_a_tensor_of_its_own(backend, t):
+    """where(t > 1, x, y) is x or y; what follows may overwrite the result, and not the gradient or the slot."""
+    p, g = torch.full((3,), 4.0, requires_grad=True), torch.full((3,), 3.0)
+    from thalweg.optim.torch import Optimizer
+
+    opt = Optimizer([p], Change(), backend=backend)
+    for _ in range(t):
+        p.grad = g
+        opt.step()
+    assert torch.equal(g, torch.full((3,), 3.0))
+    torch.testing.assert_close(p.detach(), torch.full((3,), 4.0 - 0.1 * 3.0 * t))
 
 
 @needs_numba

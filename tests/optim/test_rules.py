@@ -311,7 +311,7 @@ def test_a_field_without_a_kind_is_refused():
         def step(self, p, g, s, t):
             return p, s
 
-    with pytest.raises(RuleError, match=r"Bare\.lr has no kind; declare it with rate, decay, const, flag or choice"):
+    with pytest.raises(RuleError, match=r"Bare\.lr has no kind; declare it with rate, decay, const, number, count, flag or choice"):
         Bare()
 
 

@@ -166,6 +166,20 @@ def test_a_grad_scaler_s_scale_is_divided_out_of_every_batch():
     assert p.item() == -3
 
 
+def test_a_batch_of_weight_zero_adds_nothing_whatever_its_mean_is():
+    """transformers 24725: the mean over the tokens of a batch without any is 0 / 0."""
+    found = []
+    for weights in ([3, 0, 2], [3, 2]):
+        p = torch.ones(2, dtype=torch.float64, requires_grad=True)
+        opt = fused.Adam([p], soft_batch=len(weights))
+        for weight in weights:
+            p.grad = torch.full_like(p, float(weight) if weight else float("nan"))
+            opt.step(weight=weight)
+        assert opt.updates == 1
+        found.append(p.detach())
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("weight", [-1, float("nan"), float("inf"), "3", True])
 def test_a_weight_is_a_number_of_at_least_zero(weight):
     p = torch.zeros(1, requires_grad=True)

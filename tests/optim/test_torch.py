@@ -504,6 +504,21 @@ def test_two_threads_can_step_two_optimizers():
         (lambda ps: fused.SGD([{"params": ps, "lr": -2.0}]), "lr=-2.0 is not allowed"),
         (lambda ps: fused.SGD([torch.zeros(2, dtype=torch.int64)]), r"shape \(2,\) is torch.int64"),
         (lambda ps: fused.SGD([]), "empty parameter list"),
+        (lambda ps: fused.SGD(ps, lr=-1.0), "^SGD: lr=-1.0"),
+        (lambda ps: fused.Adagrad(ps, lr=-1.0), "^Adagrad: lr=-1.0"),
+        (lambda ps: fused.Adam(ps, lr=torch.ones(2)), r"Adam: lr is a tensor of shape \(2,\); it takes one number"),
+        (lambda ps: fused.Muon(ps, adjust_lr_fn="x"), "Muon: adjust_lr_fn='x' is not allowed; it must be one of the choices"),
+        (lambda ps: fused.Muon(ps, ns_steps=2.5), "Muon: ns_steps=2.5 is not allowed; it is a whole number from 0 to 99"),
+        (lambda ps: fused.Muon(ps, ns_coefficients=(1.0, 2.0)), r"ns_coefficients=\(1.0, 2.0\) is not 3 numbers"),
+        (
+            lambda ps: fused.Muon(ps, ns_coefficients=(1.0, float("nan"), 2.0)),
+            r"ns_coefficients\[1\]=nan is not allowed; it is a fin",
+        ),
+        (lambda ps: fused.Adafactor(ps, d=0), "Adafactor: d=0 is not allowed; a const is a finite number of at least 1"),
+        (lambda ps: fused.Adafactor(ps, eps=(None, -1.0)), r"Adafactor: eps\[1\]=-1.0 is not allowed; a const"),
+        (lambda ps: fused.Adafactor(ps, beta2_decay=0.5), "beta2_decay=0.5 is not allowed; it is a finite number of at most 0"),
+        (lambda ps: fused.Adafactor([{"params": ps, "decay_power": 0.5}]), "'decay_power' of a .* is spelt 'beta2_decay'"),
+        (lambda ps: fused.Muon([{"params": ps, "scale": "original"}]), "'scale' of a parameter group is spelt 'adjust_lr_fn'"),
     ],
 )
 def test_wrong_use_is_refused_when_the_optimizer_is_made(make, sentence):
@@ -565,6 +580,16 @@ def test_autograd_sees_that_a_step_has_changed_the_parameters() -> None:
     fused.Optimizer([p], optim.SGD()).step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_a_number_that_is_not_allowed_is_named_as_the_group_has_it() -> None:
+    """Where a schedule writes it, and of the class that was typed."""
+    opt = fused.Adagrad(ps := parameters((2,)))
+    ps[0].grad = torch.ones_like(ps[0])
+    opt.step()
+    opt.param_groups[0]["lr"] = float("nan")
+    with pytest.raises(RuleError, match="Adagrad: lr=nan is not allowed"):
+        opt.step()
 
 
 def test_a_number_under_the_rules_own_name_is_not_passed_over() -> None:

@@ -125,6 +125,53 @@ def test_a_state_set_by_hand_is_obeyed():
     assert [opt.state[p]["step"].item() for p in params] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("Muon", {"adjust_lr_fn": "match_rms_adamw"}),
+        ("Muon", {"ns_steps": 2, "eps": 0.5}),
+        ("Muon", {"ns_coefficients": (3.0, -4.0, 2.0)}),
+        ("Adafactor", {"beta2_decay": -0.3}),
+        ("Adafactor", {"eps": (0.0, 10.0), "d": 2.0}),
+        ("Adafactor", {"eps": (0.1, 0.1)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("way", ["constructor", "group", "checkpoint"])
+def test_torch_s_spelling_is_read_wherever_it_stands(name, given, way):
+    """In a group and a checkpoint `adjust_lr_fn` and `beta2_decay` were once passed over, without a word."""
+    ends = []
+    for library in (torch.optim, fused):
+        generator = torch.Generator().manual_seed(0)
+        p = torch.nn.Parameter(torch.randn(3, 4, generator=generator, dtype=torch.float64))
+        opt = getattr(library, name)(
+            [{"params": [p], **given}] if way == "group" else [p], **(given if way == "constructor" else {})
+        )
+        if way == "checkpoint":
+            opt.load_state_dict(getattr(torch.optim, name)([p], **given).state_dict())
+        for _ in range(4):
+            p.grad = 1e-9 * torch.randn(3, 4, generator=generator, dtype=torch.float64)  # so small that eps tells
+            opt.step()
+        ends.append(p.detach())
+        assert given.items() <= opt.param_groups[0].items()
+    tolerance = 2e-3 if name == "Muon" else 1e-10  # torch's Muon iterates in bfloat16, steps of 1e-3
+    torch.testing.assert_close(*ends, rtol=0, atol=tolerance)
+
+
+def test_a_checkpoint_with_a_number_that_is_not_allowed_changes_nothing():
+    opt, _ = started(fused.Adafactor)
+    state = opt.state_dict()
+    for key, value, sentence in (
+        ("d", 0.5, "d=0.5 is not allowed"),
+        ("decay_power", 0.5, "'decay_power' .* is spelt 'beta2_decay'"),
+    ):
+        bad = copy.deepcopy(state)
+        bad["param_groups"][1][key] = value
+        with pytest.raises(RuleError, match=sentence):
+            opt.load_state_dict(bad)
+    assert opt.param_groups[1]["d"] == 1
+
+
 def test_the_state_of_another_rule_is_refused():
     lion, _ = started(fused.Lion)
     adam, _ = started(fused.Adam)

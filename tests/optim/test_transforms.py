@@ -277,6 +277,8 @@ LR = torch.optim.lr_scheduler
         (schedules.exp(0.9), lambda o: LR.ExponentialLR(o, 0.9)),
         (schedules.step(7, 0.3), lambda o: LR.StepLR(o, 7, 0.3)),
         (schedules.one_cycle(30), lambda o: LR.OneCycleLR(o, 1.0, 30)),
+        (schedules.one_cycle(30, rise=1.0), lambda o: LR.OneCycleLR(o, 1.0, 30, pct_start=1.0)),
+        (schedules.one_cycle(30, rise=0.0), lambda o: LR.OneCycleLR(o, 1.0, 30, pct_start=0.0)),
         (schedules.warmup(5), lambda o: LR.LambdaLR(o, lambda k: min(1, (k + 1) / 5))),
         (schedules.wsd(30, 5, 10), lambda o: LR.LambdaLR(o, lambda k: min(1, (k + 1) / 5) * min(1, (30 - k) / 10))),
         (schedules.untuned_warmup(0.9), lambda o: LR.LambdaLR(o, lambda k: min(1, (k + 1) * 0.1 / 2))),
@@ -303,6 +305,16 @@ def test_after_its_last_step_a_schedule_keeps_its_value():
         assert float(each(100)) == pytest.approx(float(each(5)), abs=1e-5)
 
 
+@pytest.mark.parametrize(("steps", "rise"), [(10, 0.1), (2, 0.5), (100, 0.01), (1, 1.0)])
+def test_a_cycle_whose_rise_is_one_step_starts_at_its_top(steps, rise):
+    """torch divides by zero here. From the top it goes down to the end, and stays there."""
+    plan = schedules.one_cycle(steps, rise=rise)
+    factors = [float(plan(k)) for k in range(steps + 3)]
+    assert factors[0] == 1
+    assert factors == sorted(factors, reverse=True)
+    assert factors[steps - 1 :] == pytest.approx([1 / 25e4 if steps > 1 else 1.0] * 4)
+
+
 def test_the_decoupled_decay_follows_the_scheduled_rate():
     """p (1 - lr f(k) wd) where g = 0."""
     p = torch.ones(1, dtype=torch.float64, requires_grad=True)
@@ -318,6 +330,7 @@ def test_the_decoupled_decay_follows_the_scheduled_rate():
     [
         (lambda: schedules.linear(0), "linear: steps=0 is not a whole number of 1 or more"),
         (lambda: schedules.exp(-1.0), "exp: factor=-1.0 is not a finite number"),
+        (lambda: schedules.one_cycle(9, rise=1.5), r"rise=1.5 is the part of the steps on which it goes up, a number in \[0, 1\]"),
         (lambda: schedules.warmup(1.5), "warm=1.5 is not a whole number"),
         (lambda: schedule(3), r"schedule\(3\): it takes a function"),
         (lambda: clip_norm(-1), "clip_norm: c=-1 is not allowed; a const"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from thalweg.optim import ops, schedules
     from thalweg.optim.program import Program
-    from thalweg.optim.rule import Rule, Slots, State, choice, const, decay, flag, rate
+    from thalweg.optim.rule import Rule, Slots, State, choice, const, count, decay, flag, number, rate
     from thalweg.optim.rules import (
         LAMB,
         LARS,
@@ -96,11 +96,13 @@ __all__ = [
     "clip_norm",
     "clip_value",
     "const",
+    "count",
     "decay",
     "flag",
     "freeze_nonfinite",
     "get",
     "noise",
+    "number",
     "ops",
     "rate",
     "schedule",

@@ -113,9 +113,9 @@ def mean(x: Value, over: str = "tensor") -> Value:
     return _apply(f"mean_{over}", x) if over != "tensor" else total(x) / shape("size", x)
 
 
-def newton_schulz(x: Value) -> Value:
+def newton_schulz(x: Value, a: Value = 3.4445, b: Value = -4.7750, c: Value = 2.0315, eps: Value = 1e-7, steps: int = 5) -> Value:
     """The matrix with x's singular vectors and singular values near 1 (0.7 to 1.2), see `backends.reference.newton_schulz`."""
-    return _apply("newton_schulz", x)
+    return _apply("newton_schulz", x, a, b, c, eps, steps)
 
 
 def normal(like: Value, t: Value) -> Value:

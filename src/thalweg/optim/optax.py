@@ -74,7 +74,7 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
     """The rule as an optax transformation whose updates are added to the parameters.
 
     numbers: hyper-parameters that replace those of the rule: numbers, traced scalars, or functions of the number of steps done.
-    Parameters in 16 bits are moved in 32, their slots kept in 32. `update` needs `params`.
+    Parameters in 16 bits are moved in 32, their slots kept in 32; complex ones are pairs of reals. `update` needs `params`.
     Raises RuleError for a number that the rule does not have, or that is off in it (weight decay 0).
     """
     what: object = rule
@@ -99,15 +99,16 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
 
     def init(params: Any) -> RuleState:
         for p in jax.tree.leaves(params):
-            if rule.suited(jnp.ndim(p)) != rule:
-                msg = f"{type(rule).__name__} has no form for a parameter of shape {jnp.shape(p)} here: give it a rule of its own"
+            form = f"complex parameter of shape {jnp.shape(p)}" if jnp.iscomplexobj(p) else f"parameter of shape {jnp.shape(p)}"
+            if rule.suited(jnp.ndim(p)) != rule or (jnp.iscomplexobj(p) and program.shaped):
+                msg = f"{type(rule).__name__} has no form for a {form} here: give it a rule of its own"
                 raise RuleError(f"{msg} with optax.multi_transform")
         initial, scalars = rule.slots.of(rule), rule.scalars.of(rule)
         initial |= {
             slot: fixed[field] for slot, field in rule.slots.initial.items() if field in fixed
         }  # one that starts from a number
         started = {name: value(0) if callable(value) else value for name, value in initial.items()}
-        slots = {name: jax.tree.map(lambda p, v=started[name]: jnp.full_like(_wide(p), v), params) for name in program.slots}
+        slots = {name: jax.tree.map(lambda p, v=started[name]: _filled(p, v), params) for name in program.slots}
         return RuleState(
             jnp.zeros([], jnp.int32),
             slots,
@@ -142,17 +143,39 @@ def _wide(x: Any) -> Any:
     return jnp.asarray(x).astype(jnp.promote_types(jnp.asarray(x).dtype, jnp.float32))
 
 
+def _filled(p: Any, value: Any) -> Any:
+    """A slot like p; of complex numbers both parts start from the value."""
+    return jnp.full_like(_wide(p), jax.lax.complex(value * 1.0, value * 1.0) if jnp.iscomplexobj(p) else value)
+
+
+def _pairs(x: Any) -> Any:
+    """Complex numbers as pairs of reals, (...) -> (..., 2); anything else as it is."""
+    return jnp.stack([x.real, x.imag], -1) if jnp.iscomplexobj(x) else x
+
+
+def _paired(x: Any) -> Any:
+    """Pairs of reals as complex numbers, (..., 2) -> (...)."""
+    return jax.lax.complex(x[..., 0], x[..., 1])
+
+
 def _step(program: Program) -> Callable[[Any, Any, Mapping[str, Any]], dict[str, Any]]:
     """One tensor's step: what is added to it, and its new slots and scalars."""
 
     def step(p: Any, g: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-        inputs = {**given, "p": _wide(p), "g": _wide(g), **measured(jnp.shape(p), float(jnp.finfo(_wide(p).dtype).eps))}
+        pair = jnp.iscomplexobj(p)  # as in torch, every rule steps the two parts of a complex number by themselves
+        before = {**given, "p": _wide(p), "g": _wide(g).astype(_wide(p).dtype) if pair else _wide(g)}
+        inputs = {name: _pairs(value) for name, value in before.items()} if pair else before
+        inputs |= measured(jnp.shape(inputs["p"]), float(jnp.finfo(inputs["p"].dtype).eps))
         values = {place: inputs[name] for name, place in program.inputs.items()}
         evaluate(program, range(len(program.nodes)), values, JAX)
         dtype = values[program.inputs["p"]].dtype
         new = {f"s.{name}": _value(program, place, values) for name, place in {**program.slots, **program.scalars}.items()}
-        kept = {name: jnp.asarray(value, given[name].dtype) for name, value in new.items()}
-        return {"move": jnp.asarray(_move(program, program.p, values), dtype).astype(jnp.asarray(p).dtype), **kept}
+        new = {name: jnp.asarray(value, inputs[name].dtype) for name, value in new.items()}
+        new["move"] = jnp.asarray(_move(program, program.p, values), dtype)
+        if pair:
+            whole = ("move", *(f"s.{name}" for name in program.slots))
+            new |= {name: _paired(jnp.broadcast_to(new[name], jnp.shape(inputs["p"]))) for name in whole}
+        return {**new, "move": new["move"].astype(jnp.asarray(p).dtype)}
 
     return step
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 Value: TypeAlias = Any  # a float, an array or a symbol: whatever has + - * / ** and comparisons
 Stages: TypeAlias = Generator[Any, Any, "tuple[Value, State]"]
+DECIDING = ("flag", "choice", "count")  # kinds that decide what the step does, where others are numbers in it
 Forms: TypeAlias = Mapping[str, Mapping[str, float | bool | str]]  # library -> the fields that make its form of a rule
 
 
@@ -51,9 +52,19 @@ def decay(default: float, *, off_at: float | None = None) -> float:
     return cast(float, _declare("decay", default, off_at=off_at))
 
 
-def const(default: float, *, off_at: float | None = None) -> float:
-    """Declare any other number: finite and at least 0. `off_at` as for `decay`."""
-    return cast(float, _declare("const", default, off_at=off_at))
+def const(default: float, *, off_at: float | None = None, least: float = 0.0) -> float:
+    """Declare any other number: finite and at least `least`. `off_at` as for `decay`."""
+    return cast(float, _declare("const", default, off_at=off_at, least=least))
+
+
+def number(default: float) -> float:
+    """Declare a number of either sign, as the coefficients of a polynomial are: finite."""
+    return cast(float, _declare("number", default))
+
+
+def count(default: int, most: int) -> int:
+    """Declare a whole number up to `most`, as the rounds of an iteration: like a choice, it decides what the step does."""
+    return cast(int, _declare("count", default, most=most))
 
 
 def flag(default: bool) -> bool:
@@ -66,8 +77,8 @@ def choice(default: str, *others: str) -> str:
     return cast(str, _declare("choice", default, (default, *others)))
 
 
-def _declare(kind: str, default: object, options: tuple[str, ...] = (), off_at: float | None = None) -> object:
-    return field(default=default, metadata={"kind": kind, "options": options, "off_at": off_at})
+def _declare(kind: str, default: object, options: tuple[str, ...] = (), off_at: float | None = None, **limits: float) -> object:
+    return field(default=default, metadata={"kind": kind, "options": options, "off_at": off_at, **limits})
 
 
 class Slots:
@@ -223,9 +234,12 @@ class Rule(ABC):
         return p * (1 - getattr(self, "lr", 1) * self.wd), g
 
     def init(self, p: Value) -> State:
-        """The slots before the first step, float64 arrays of the shape of p."""
+        """The slots before the first step, float64 arrays of the shape of p. RuleError for complex numbers."""
         import numpy as np
 
+        if np.iscomplexobj(p):
+            msg = "p has complex numbers, which every rule steps as pairs of reals: give p.view(float), and gradients of that form"
+            raise RuleError(msg)
         return State({name: np.full(np.shape(p), value) for name, value in self.slots.of(self).items()} | self.scalars.of(self))
 
     def program(self, **variant: bool) -> Program:
@@ -273,46 +287,70 @@ def _check_names(rule: type[Rule], given: Iterable[str]) -> None:
             raise RuleError(msg)
 
 
-def renewed(rule: Rule, changes: Mapping[str, object], spelt: Mapping[str, str]) -> Rule | None:
-    """`rule.replace` for a few numbers among many, checking those alone; None if one is no number of the rule.
-
-    spelt: the names that errors call them by, where they are others.
-    """
-    declared = {name: type(rule).__dataclass_fields__.get(name) for name in changes}
+def renewed(rule: Rule, changes: Mapping[str, object]) -> Rule | None:
+    """`rule.replace` for a few numbers among many, checking those alone; None if one is no number of the rule, or not allowed."""
     made = object.__new__(type(rule))
     made.__dict__.update(vars(rule))
     for name, value in changes.items():
-        each = declared[name]
-        if each is None or each.metadata["kind"] in ("flag", "choice"):
+        each = type(rule).__dataclass_fields__.get(name)
+        found = None if each is None or each.metadata["kind"] in DECIDING else _allowed(each, value)
+        if found is None:
             return None
-        made.__dict__[name] = checked(type(rule).__name__, each, value, spelt.get(name))
+        made.__dict__[name] = found
     return made
 
 
-def checked(rule: str, declared: Field[Any], value: object, spelt: str | None = None) -> float | bool | str:
-    """The value of a field as a plain float, bool or str; RuleError, by the name that it was given by, if it is not allowed."""
-    kind, options = declared.metadata.get("kind"), declared.metadata.get("options", ())
-    number = _number(value)
-    if kind in ("rate", "const"):
-        if number is not None and number >= 0:
-            return number
-        allowed = f"a {kind} is a finite number of at least 0"
-    elif kind == "decay":
-        if number is not None and 0 <= number < 1:
-            return number
-        allowed = "a decay is a number in [0, 1), 1 itself excluded"
-    elif kind == "flag":
-        if isinstance(value, bool):
-            return value
-        allowed = "it is True or False"
-    elif kind == "choice":
-        if isinstance(value, str) and value in options:
-            return value
-        allowed = f"it must be one of the choices.{near_misses(str(value), options)}"
-    else:
-        msg = f"{rule}.{declared.name} has no kind; declare it with rate, decay, const, flag or choice"
+def checked(
+    rule: str, declared: Field[Any], value: object, spelt: tuple[str, object] | None = None, reason: str = ""
+) -> float | bool | str:
+    """The value of a field as a plain number, bool or str. RuleError if it is not allowed.
+
+    spelt: the name and the value as they were given, where they are others; reason: what is allowed, in their terms.
+    """
+    found = _allowed(declared, value)
+    if found is None:
+        name, given = spelt or (declared.name, value)
+        msg = f"{rule}: {name}={given!r} is not allowed; {reason or _reason(rule, declared, value)}"
         raise RuleError(msg)
-    msg = f"{rule}: {spelt or declared.name}={value!r} is not allowed; {allowed}"
+    return found
+
+
+def _allowed(declared: Field[Any], value: object) -> float | bool | str | None:
+    """The value of a field, None if it is not allowed."""
+    match declared.metadata.get("kind"):
+        case "flag":
+            return value if isinstance(value, bool) else None
+        case "choice":
+            return value if isinstance(value, str) and value in declared.metadata["options"] else None
+        case None:
+            return None
+        case kind:
+            number = _number(value)
+    if number is None or kind == "number":
+        return number
+    if kind == "decay":
+        return number if 0 <= number < 1 else None
+    if kind == "count":
+        return int(number) if number == int(number) and 0 <= number <= declared.metadata["most"] else None
+    return number if number >= declared.metadata.get("least", 0) else None
+
+
+def _reason(rule: str, declared: Field[Any], value: object) -> str:
+    """What a field may be. RuleError for one without a kind."""
+    match declared.metadata.get("kind"):
+        case "flag":
+            return "it is True or False"
+        case "choice":
+            return f"it must be one of the choices.{near_misses(str(value), declared.metadata['options'])}"
+        case "decay":
+            return "a decay is a number in [0, 1), 1 itself excluded"
+        case "number":
+            return "it is a finite number"
+        case "count":
+            return f"it is a whole number from 0 to {declared.metadata['most']}"
+        case "rate" | "const" as kind:
+            return f"a {kind} is a finite number of at least {declared.metadata.get('least', 0):g}"
+    msg = f"{rule}.{declared.name} has no kind; declare it with rate, decay, const, number, count, flag or choice"
     raise RuleError(msg)
 
 

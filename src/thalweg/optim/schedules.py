@@ -138,10 +138,17 @@ class one_cycle(Schedule):
     end: float = 1 / 25e4
 
     def __call__(self, k: Value) -> Value:
-        top = self.rise * self.steps - 1
-        up = _half_cosine(self.start, 1, _part(k, top))
-        down = _half_cosine(1, self.end, ops.maximum(_part(k - top, self.steps - 1 - top), 0))
+        last, top = self.steps - 1, self.rise * self.steps - 1
+        k = ops.minimum(k, last)
+        up = _half_cosine(self.start, 1, _part(k, top)) if top > 0 else 1 + 0 * k  # no way up: it starts at the top
+        down = _half_cosine(1, self.end, ops.maximum(_part(k - top, last - top), 0)) if top < last else 1 + 0 * k
         return ops.where(k <= top, up, down)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rise > 1:
+            msg = f"one_cycle: rise={self.rise!r} is the part of the steps on which it goes up, a number in [0, 1]"
+            raise RuleError(msg)
 
 
 @dataclass(frozen=True)

@@ -13,18 +13,18 @@ from typing import Any
 
 from thalweg.errors import RuleError
 from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule, State
+from thalweg.optim.rule import DECIDING, Rule, State
 from thalweg.optim.symbols import ELEMENT, HOST, Node, Symbol, Tape
 
-Structure = tuple[tuple[str, bool | str | None], ...]
+Structure = tuple[tuple[str, bool | str | int | None], ...]
 
 
 def structure(rule: Rule) -> Structure:
-    """What decides the rule's program: (field, value) for flags and choices, (field, None) for numbers that are off."""
-    found: list[tuple[str, bool | str | None]] = []
+    """What decides the rule's program: (field, value) for flags, choices and counts, (field, None) for numbers that are off."""
+    found: list[tuple[str, bool | str | int | None]] = []
     for each in fields(rule):
         value = getattr(rule, each.name)
-        if each.metadata["kind"] in ("flag", "choice"):
+        if each.metadata["kind"] in DECIDING:
             found.append((each.name, value))
         elif each.metadata["off_at"] is not None and value == each.metadata["off_at"]:
             found.append((each.name, None))
@@ -81,7 +81,7 @@ def _followed(rule: Rule, tape: Tape, p: Symbol, s: State, t: Symbol, maximize: 
         return points, end.value
 
 
-def _symbolic(kind: type[Rule], decided: Mapping[str, bool | str | None], tape: Tape) -> Rule:
+def _symbolic(kind: type[Rule], decided: Mapping[str, bool | str | int | None], tape: Tape) -> Rule:
     """A rule of that class whose numbers are symbols, but for those that are off, which are the literal 0."""
     rule = object.__new__(kind)
     for each in fields(kind):

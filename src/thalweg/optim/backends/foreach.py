@@ -35,9 +35,15 @@ def _both(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], 
 
 
 def _where(condition: Any, a: Any, b: Any, dtype: torch.dtype) -> Any:
-    """torch.where whose two numbers make a tensor of the dtype that is computed in, not of the default one."""
+    """torch.where whose two numbers make a tensor of the dtype that is computed in, not of the default one.
+
+    Where the host decides, the result is a tensor of its own like the operands: it may be overwritten, and they may not.
+    """
     if not isinstance(condition, Tensor):
-        return a if condition else b
+        chosen, other = (a, b) if condition else (b, a)
+        if isinstance(chosen, Tensor):
+            return chosen.clone()
+        return torch.full_like(other, chosen) if isinstance(other, Tensor) else chosen
     return torch.where(condition, a if isinstance(a, Tensor) else torch.tensor(a, dtype=dtype, device=condition.device), b)
 
 

@@ -16,27 +16,30 @@ import numpy as np
 from thalweg.optim.program import Program
 
 Functions = Mapping[str, Callable[..., Any]]
+Turned = Callable[[Any], Any]
 
 
 def _total(x: Any) -> Any:
     return np.sum(x, axis=-1, keepdims=True) if np.ndim(x) else x
 
 
-def newton_schulz(x: Any, steps: int = 5) -> Any:
-    """The nearest matrix with orthonormal rows or columns, roughly: a s + b s^3 + c s^5 of all singular values s, five times.
+def newton_schulz(
+    x: Any, a: Any = 3.4445, b: Any = -4.7750, c: Any = 2.0315, eps: Any = 1e-7, steps: float = 5, turned: Turned = lambda x: x.mT
+) -> Any:
+    """The nearest matrix with orthonormal rows or columns, roughly: a s + b s^3 + c s^5 of all singular values s, `steps` times.
 
-    X = x / |x|, then five times X = a X + (b A + c A^2) X with A = X X^T.   x: (..., rows, cols) of NumPy, torch or jax.
+    X = x / max(|x|, eps), then again and again X = a X + (b A + c A^2) X with A = X X^T.   x: (..., rows, cols) of NumPy, torch
+    or jax; of other libraries `turned` is the transpose.
     Source: Jordan 2024, "Muon: an optimizer for hidden layers in neural networks".
     """
-    a, b, c = 3.4445, -4.7750, 2.0315
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x
+    x = turned(x) if tall else x
     length = (x * x).sum((-2, -1), keepdims=True) ** 0.5
-    x = x / (length + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
+    x = x / (length + (eps - length) * (length < eps))
+    for _ in range(int(steps)):
+        gram = x @ turned(x)
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+    return turned(x) if tall else x
 
 
 def measured(shape: Sequence[int], epsilon: float = 2.0**-52) -> dict[str, float]:

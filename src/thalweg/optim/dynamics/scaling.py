@@ -18,7 +18,7 @@ import numpy.typing as npt
 from thalweg.errors import RuleError
 from thalweg.optim.backends.reference import NUMPY, Functions, run
 from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
+from thalweg.optim.rule import DECIDING, Rule
 from thalweg.optim.symbols import HOST
 
 Array = npt.NDArray[Any]
@@ -67,7 +67,7 @@ class Scaled:
         made: dict[str, Any] = {}
         for name, kind in self._kinds.items():
             value = getattr(self.rule, name)
-            if kind not in ("flag", "choice"):
+            if kind not in DECIDING:
                 kept = kind == "decay" and name not in self.powers
                 made[f"self.{name}"] = 0.0 if value == 0 else value**h if kept else value * h ** self.power(name)
         return made

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
 from thalweg.optim.ops import lerp, maximum, mean, minimum, newton_schulz, norm, shape, sqrt, where
-from thalweg.optim.rule import Rule, Slots, State, Value, choice, const, decay, flag, rate
+from thalweg.optim.rule import Rule, Slots, State, Value, choice, const, count, decay, flag, number, rate
 from thalweg.optim.rules.adam import AdamW
 
 
@@ -27,7 +27,7 @@ class Adafactor(Rule):
     decay_power: float = const(0.8)
     eps1: float = const(0.0, off_at=0)
     eps2: float = const(1e-3)
-    d: float = const(1.0)
+    d: float = const(1.0, least=1.0)
     _: KW_ONLY
     factored: bool = flag(True)
     decay: str = choice("decoupled", "coupled")
@@ -60,8 +60,9 @@ class Muon(Rule):
 
     u = EMA(g, m; 1 - momentum) with nesterov, else m. scale="original": k = sqrt(max(1, rows / cols)), "match_rms_adamw":
     k = 0.2 sqrt(max(rows, cols)), with which AdamW's rates and decays fit. What is no matrix takes AdamW's step with b1, b2, eps,
-    the same lr and wd; give embeddings and heads a group with AdamW too. torch runs the five iterations in bfloat16, this in the
-    dtype that is computed in. Sources: Jordan 2024, "Muon: an optimizer for hidden layers"; Liu et al. 2025, arXiv 2502.16982.
+    the same lr and wd; give embeddings and heads a group with AdamW too. ns_a ... ns_steps are those of `newton_schulz`; torch runs
+    its iterations in bfloat16, this in the dtype that is computed in.
+    Sources: Jordan 2024, "Muon: an optimizer for hidden layers"; Liu et al. 2025, arXiv 2502.16982.
     """
 
     lr: float = rate(1e-3)
@@ -73,6 +74,11 @@ class Muon(Rule):
     wd: float = const(0.1, off_at=0)
     nesterov: bool = flag(True)
     scale: str = choice("original", "match_rms_adamw")
+    ns_a: float = number(3.4445)
+    ns_b: float = number(-4.7750)
+    ns_c: float = number(2.0315)
+    ns_eps: float = const(1e-7)
+    ns_steps: int = count(5, most=99)
     decay: str = choice("decoupled", "coupled")
 
     slots = Slots(m=0)
@@ -89,4 +95,4 @@ class Muon(Rule):
         m = lerp(s.m, g, 1 - self.momentum)
         u = lerp(g, m, self.momentum) if self.nesterov else m
         k = 0.2 * sqrt(maximum(rows, cols)) if self.scale == "match_rms_adamw" else sqrt(maximum(1, rows / cols))
-        return p - self.lr * k * newton_schulz(u), s(m=m)
+        return p - self.lr * k * newton_schulz(u, self.ns_a, self.ns_b, self.ns_c, self.ns_eps, self.ns_steps), s(m=m)

@@ -41,7 +41,7 @@ class SGD(Optimizer):
             msg = f"nesterov=True with momentum={momentum!r}, dampening={dampening!r}; it needs momentum, and no dampening"
             raise RuleError(msg)
         given = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.HeavyBall, given), lr=lr, nesterov=nesterov, **options)
+        super().__init__(params, rule_of(rules.HeavyBall, given, type(self).__name__), lr=lr, nesterov=nesterov, **options)
 
     def _described(self, rule: Rule) -> dict[str, Any]:
         return {"rule": "SGD", **group_of(rule)} if isinstance(rule, rules.HeavyBall) else super()._described(rule)
@@ -50,9 +50,8 @@ class SGD(Optimizer):
         """The rule of a parameter group, as its numbers stand now."""
         if group["rule"] != "SGD":
             return super().rule_of(group)
-        if not float(group["momentum"]):
-            return rule_of(rules.SGD, group)
-        return rule_of(rules.Nesterov if group["nesterov"] else rules.HeavyBall, group)
+        kind = rules.SGD if not float(group["momentum"]) else rules.Nesterov if group["nesterov"] else rules.HeavyBall
+        return rule_of(kind, group, self.title(group))
 
 
 class Adam(Optimizer):
@@ -72,7 +71,7 @@ class Adam(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "eps_at": eps_at}
-        rule = rule_of(rules.Adam, {**given, "decoupled_weight_decay": decoupled_weight_decay})
+        rule = rule_of(rules.Adam, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -92,7 +91,7 @@ class AdamW(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "eps_at": eps_at}
-        super().__init__(params, rule_of(rules.AdamW, given), lr=lr, **options)
+        super().__init__(params, rule_of(rules.AdamW, given, type(self).__name__), lr=lr, **options)
 
 
 class NAdam(Optimizer):
@@ -110,7 +109,7 @@ class NAdam(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
-        rule = rule_of(rules.NAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay})
+        rule = rule_of(rules.NAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -130,7 +129,7 @@ class RAdam(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "eps_at": eps_at}
-        rule = rule_of(rules.RAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay})
+        rule = rule_of(rules.RAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -150,7 +149,7 @@ class Adamax(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "eps_at": eps_at}
-        super().__init__(params, rule_of(rules.Adamax, given), lr=lr, foreach=foreach, **options)
+        super().__init__(params, rule_of(rules.Adamax, given, type(self).__name__), lr=lr, foreach=foreach, **options)
 
 
 class AdaBelief(Optimizer):
@@ -168,7 +167,7 @@ class AdaBelief(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        rule = rule_of(rules.AdaBelief, {**given, "decoupled_weight_decay": decoupled_weight_decay})
+        rule = rule_of(rules.AdaBelief, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -194,7 +193,7 @@ class RMSprop(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum, "centered": centered}
-        rule = rule_of(rules.RMSprop, {**given, "eps_at": eps_at, "lr_in_buffer": lr_in_buffer})
+        rule = rule_of(rules.RMSprop, {**given, "eps_at": eps_at, "lr_in_buffer": lr_in_buffer}, type(self).__name__)
         switches: dict[str, Any] = {
             "capturable": capturable,
             "foreach": foreach,
@@ -221,7 +220,7 @@ class Adagrad(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps, "eps_at": eps_at}
-        rule = rule_of(rules.AdaGrad, {**given, "initial_accumulator_value": initial_accumulator_value})
+        rule = rule_of(rules.AdaGrad, {**given, "initial_accumulator_value": initial_accumulator_value}, type(self).__name__)
         super().__init__(params, rule, lr=lr, foreach=foreach, **options)
 
 
@@ -239,7 +238,7 @@ class Adadelta(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.Adadelta, given), lr=lr, foreach=foreach, **options)
+        super().__init__(params, rule_of(rules.Adadelta, given, type(self).__name__), lr=lr, foreach=foreach, **options)
 
 
 class Rprop(Optimizer):
@@ -253,7 +252,7 @@ class Rprop(Optimizer):
         step_sizes: Pair = (1e-6, 50),
         **options: Any,
     ) -> None:
-        rule = rule_of(rules.Rprop, {"lr": lr, "etas": etas, "step_sizes": step_sizes})
+        rule = rule_of(rules.Rprop, {"lr": lr, "etas": etas, "step_sizes": step_sizes}, type(self).__name__)
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -268,7 +267,7 @@ class Lion(Optimizer):
         weight_decay: float = 0,
         **options: Any,
     ) -> None:
-        rule = rule_of(rules.Lion, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+        rule = rule_of(rules.Lion, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, type(self).__name__)
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -286,7 +285,7 @@ class LARS(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
-        super().__init__(params, rule_of(rules.LARS, given), lr=lr, **options)
+        super().__init__(params, rule_of(rules.LARS, given, type(self).__name__), lr=lr, **options)
 
 
 class LAMB(Optimizer):
@@ -302,7 +301,7 @@ class LAMB(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.LAMB, given), lr=lr, **options)
+        super().__init__(params, rule_of(rules.LAMB, given, type(self).__name__), lr=lr, **options)
 
 
 class Adafactor(Optimizer):
@@ -318,12 +317,12 @@ class Adafactor(Optimizer):
         weight_decay: float = 0.0,
         **options: Any,
     ) -> None:
-        given = {"lr": lr, "decay_power": -beta2_decay, "eps1": eps[0] or 0.0, "eps2": eps[1], "d": d, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.Adafactor, given), lr=lr, **options)
+        given = {"lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d, "weight_decay": weight_decay}
+        super().__init__(params, rule_of(rules.Adafactor, given, type(self).__name__), lr=lr, **options)
 
 
 class Muon(Optimizer):
-    """`rules.Muon` as torch.optim.Muon for matrices; other tensors, which torch refuses, take AdamW's step with betas and eps."""
+    """`rules.Muon` as torch.optim.Muon for matrices; others, which torch refuses, take AdamW's step with betas and adamw_eps."""
 
     def __init__(
         self,
@@ -332,14 +331,18 @@ class Muon(Optimizer):
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.775, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str | None = None,
         *,
         betas: Pair = (0.9, 0.999),
-        eps: float = 1e-8,
-        adjust_lr_fn: str = "original",
+        adamw_eps: float = 1e-8,
         **options: Any,
     ) -> None:
-        given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "betas": betas, "eps": eps}
-        super().__init__(params, rule_of(rules.Muon, {**given, "scale": adjust_lr_fn}), lr=lr, **options)
+        given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "eps": eps, "betas": betas}
+        given |= {"ns_coefficients": ns_coefficients, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn, "adamw_eps": adamw_eps}
+        super().__init__(params, rule_of(rules.Muon, given, type(self).__name__), lr=lr, **options)
 
 
 class ScheduleFree(Optimizer):
@@ -357,4 +360,4 @@ class ScheduleFree(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "inner": inner}
-        super().__init__(params, rule_of(rules.ScheduleFree, given), lr=lr, **options)
+        super().__init__(params, rule_of(rules.ScheduleFree, given, type(self).__name__), lr=lr, **options)

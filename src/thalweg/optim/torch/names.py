@@ -1,109 +1,184 @@
 """What torch calls the fields and slots of our rules: the keys of parameter groups and of state dictionaries.
 
 Schedulers write `lr`, `betas` and `momentum` into the groups, and checkpoints of torch.optim hold `exp_avg`; so do ours. A field
-that torch does not know keeps its own name.
+that torch does not know keeps its own name. Constructors, groups, checkpoints and messages all go by the tables here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
+from torch import Tensor
+
 from thalweg.errors import RuleError
+from thalweg.optim import rules
 from thalweg.optim.rule import Rule, checked, renewed
 
-PAIRS = {"betas": ("b1", "b2"), "etas": ("shrink", "grow"), "step_sizes": ("least", "most")}
-KEYS = {"wd": "weight_decay", "psi": "momentum_decay", "initial": "initial_accumulator_value"}
-FIELDS = {key: name for name, key in KEYS.items()}
-SPELT = KEYS | {name: key for key, pair in PAIRS.items() for name in pair}  # a rule's field -> the key of a group
-WRITTEN = KEYS | {name: f"{key}[{k}]" for key, pair in PAIRS.items() for k, name in enumerate(pair)}  # how errors name a field
-AMSGRAD = {"off": False, "before": True}  # torch has these two; "after" is optax's
+TINY = 5e-324  # as good as 0 where 0 stands for something else: its square is 0
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a group: the fields that it holds, and where their values are written otherwise.
+
+    said: torch's value -> ours; negative: torch has the number with the other sign; reason: what is allowed, in torch's terms.
+    """
+
+    fields: tuple[str, ...]
+    said: Mapping[Any, Any] = field(default_factory=dict)
+    negative: bool = False
+    reason: str = ""
+
+    def parts(self, given: Any) -> tuple[Any, ...]:
+        """The values in a key's, () for what is not as many."""
+        if len(self.fields) == 1:
+            return (given,)
+        try:
+            found = tuple(given)
+        except TypeError:
+            return ()
+        return found if len(found) == len(self.fields) else ()
+
+    def ours(self, value: Any) -> Any:
+        """A field's value from torch's."""
+        try:
+            value = self.said.get(value, value)
+        except TypeError:  # what has no hash is refused as a number
+            return value
+        return -value if self.negative else value
+
+    def theirs(self, value: Any) -> Any:
+        """A field's value as torch writes it."""
+        value = next((said for said, mine in self.said.items() if mine == value), value)
+        return -value if self.negative else value
+
+
+# keys of any rule that has such fields
+COMMON: Mapping[str, Key] = {
+    "betas": Key(("b1", "b2")),
+    "etas": Key(("shrink", "grow")),
+    "step_sizes": Key(("least", "most")),
+    "weight_decay": Key(("wd",)),
+    "momentum_decay": Key(("psi",)),
+    "initial_accumulator_value": Key(("initial",)),
+    "decoupled_weight_decay": Key(("decay",), {True: "decoupled", False: "coupled"}),
+    "amsgrad": Key(("amsgrad",), {False: "off", True: "before"}),  # torch has these two; "after" is optax's
+}
+# keys of one rule
+OWN: Mapping[type[Rule], Mapping[str, Key]] = {
+    rules.Adafactor: {
+        "beta2_decay": Key(("decay_power",), negative=True, reason="it is a finite number of at most 0"),
+        "eps": Key(("eps1", "eps2"), {None: 0.0, 0.0: TINY}),  # eps1 = 0 is the machine epsilon here, None in torch
+    },
+    rules.Muon: {
+        "ns_coefficients": Key(("ns_a", "ns_b", "ns_c")),
+        "eps": Key(("ns_eps",)),
+        "adamw_eps": Key(("eps",)),
+        "adjust_lr_fn": Key(("scale",), {None: "original"}),
+    },
+}
 
 _MOMENTUM = {"m": "momentum_buffer"}
 _ADAM = {"m": "exp_avg", "v": "exp_avg_sq", "V": "max_exp_avg_sq"}
-SLOTS: Mapping[str, Mapping[str, str]] = {
-    **dict.fromkeys(("HeavyBall", "Nesterov", "Signum", "LARS", "Muon"), _MOMENTUM),
-    **dict.fromkeys(("Adam", "AdamW", "RAdam", "AdaBelief", "Yogi", "LAMB", "Lion"), _ADAM),
-    "NAdam": {**_ADAM, "P": "mu_product"},
-    "Adamax": {"m": "exp_avg", "u": "exp_inf"},
-    "AdaGrad": {"G": "sum"},
-    "RMSprop": {"v": "square_avg", "a": "grad_avg", "b": "momentum_buffer"},
-    "Adafactor": {"r": "row_var", "c": "col_var", "v": "variance"},
-    "Adadelta": {"v": "square_avg", "d": "acc_delta"},
-    "ScheduleFree": {"v": "exp_avg_sq"},
-    "Rprop": {"previous": "prev", "size": "step_size"},
+SLOTS: Mapping[type[Rule], Mapping[str, str]] = {
+    **dict.fromkeys((rules.HeavyBall, rules.Nesterov, rules.Signum, rules.LARS, rules.Muon), _MOMENTUM),
+    **dict.fromkeys((rules.Adam, rules.RAdam, rules.AdaBelief, rules.Yogi, rules.LAMB, rules.Lion), _ADAM),
+    rules.NAdam: {**_ADAM, "P": "mu_product"},
+    rules.Adamax: {"m": "exp_avg", "u": "exp_inf"},
+    rules.AdaGrad: {"G": "sum"},
+    rules.RMSprop: {"v": "square_avg", "a": "grad_avg", "b": "momentum_buffer"},
+    rules.Adafactor: {"r": "row_var", "c": "col_var", "v": "variance"},
+    rules.Adadelta: {"v": "square_avg", "d": "acc_delta"},
+    rules.ScheduleFree: {"v": "exp_avg_sq"},
+    rules.Rprop: {"previous": "prev", "size": "step_size"},
 }
 
 
 def slot_key(kind: type[Rule], slot: str) -> str:
     """The key of a slot in a state dictionary."""
-    names = next((SLOTS[each.__name__] for each in kind.__mro__ if each.__name__ in SLOTS), {})
+    names = next((SLOTS[each] for each in kind.__mro__ if each in SLOTS), {})
     return names.get(slot, slot)
+
+
+@functools.cache
+def keys_of(kind: type[Rule]) -> Mapping[str, Key]:
+    """The keys that hold a rule's fields, each in one. RuleError where a field of its own is called as one of torch's keys."""
+    left = {each.name: each for each in fields(kind)}
+    found: dict[str, Key] = {}
+    for table in (*(OWN[each] for each in kind.__mro__ if each in OWN), COMMON):
+        for name, key in table.items():
+            if all(each in left for each in key.fields):
+                found[name] = key
+                left = {each: left[each] for each in left if each not in key.fields}
+    if twice := found.keys() & left.keys():
+        name = min(twice)
+        msg = f"{kind.__name__}: {name!r} is what torch calls {' and '.join(found[name].fields)}; give this field another name"
+        raise RuleError(msg)
+    return MappingProxyType(found | {name: Key((name,)) for name in left})
+
+
+def misspelt(kind: type[Rule], given: Iterable[str]) -> tuple[str, str] | None:
+    """One of these keys that is a field's own name where torch has another, and that other; None if all are well."""
+    keys = keys_of(kind)
+    others = {each: name for name, key in keys.items() for each in key.fields}
+    return next(((name, others[name]) for name in given if name in others and name not in keys), None)
 
 
 def group_of(rule: Rule) -> dict[str, Any]:
     """A rule's fields as torch writes them in a parameter group."""
-    given = {each.name: getattr(rule, each.name) for each in fields(rule)}
-    found: dict[str, Any] = {}
-    for key, pair in PAIRS.items():
-        if pair[0] in given:
-            found[key] = tuple(given.pop(name) for name in pair)
-    found["decoupled_weight_decay"] = given.pop("decay") == "decoupled"
-    if "amsgrad" in given:
-        found["amsgrad"] = AMSGRAD.get(given["amsgrad"], given["amsgrad"])
-        del given["amsgrad"]
-    return {**{KEYS.get(name, name): value for name, value in given.items()}, **found}
+    found = {name: tuple(key.theirs(getattr(rule, each)) for each in key.fields) for name, key in keys_of(type(rule)).items()}
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
 
 
-def rule_of(kind: type[Rule], group: Mapping[str, Any]) -> Rule:
-    """The rule that a group describes; numbers may be tensors of one element. Raises RuleError for values that are not allowed."""
-    given: dict[str, Any] = {}
-    for key, pair in PAIRS.items():
-        if key in group:
-            given |= zip(pair, _pair(key, group[key]), strict=True)
-    for each in fields(kind):
-        key = KEYS.get(each.name, each.name)
-        if key in group:
-            given[each.name] = group[key]
-    if "decoupled_weight_decay" in group:
-        given["decay"] = "decoupled" if group["decoupled_weight_decay"] else "coupled"
-    if "amsgrad" in given:
-        given["amsgrad"] = {made: name for name, made in AMSGRAD.items()}.get(given["amsgrad"], given["amsgrad"])
-    known = {each.name for each in fields(kind)}
-    numbers = {name: value.item() if hasattr(value, "item") else value for name, value in given.items() if name in known}
-    for each in fields(kind):
-        if each.name in numbers and each.name in SPELT:
-            checked(kind.__name__, each, numbers[each.name], WRITTEN[each.name])
-    return kind(**numbers)
+def rule_of(kind: type[Rule], group: Mapping[str, Any], title: str | None = None) -> Rule:
+    """The rule that a group describes; numbers may be tensors of one element. Raises RuleError for values that are not allowed.
+
+    title: what errors call it.
+    """
+    title, made = title or kind.__name__, dict[str, Any]()
+    for name, key in keys_of(kind).items():
+        if name not in group:
+            continue
+        parts = key.parts(group[name])
+        if not parts:
+            msg = f"{title}: {name}={group[name]!r} is not {'a pair of' if len(key.fields) == 2 else len(key.fields)} numbers"
+            raise RuleError(msg)
+        for k, (each, part) in enumerate(zip(key.fields, parts, strict=True)):
+            label = name if len(parts) == 1 else f"{name}[{k}]"
+            value = _plain(title, label, part)
+            made[each] = checked(title, kind.__dataclass_fields__[each], key.ours(value), (label, value), key.reason)
+    return kind(**made)
 
 
-def _pair(key: str, given: Any) -> tuple[Any, ...]:
-    """Two numbers. Raises RuleError for anything else."""
-    try:
-        found = tuple(given)
-    except TypeError:
-        found = ()
-    if len(found) != 2:
-        msg = f"{key}={given!r} is not a pair of numbers"
+def _plain(title: str, label: str, value: Any) -> Any:
+    """The number in a tensor or array of one element. RuleError for one of more."""
+    if not hasattr(value, "item"):
+        return value
+    if getattr(value, "size", 1) != 1 if not isinstance(value, Tensor) else value.numel() != 1:
+        msg = f"{title}: {label} is a tensor of shape {tuple(value.shape)}; it takes one number"
         raise RuleError(msg)
-    return found
+    return value.item()
 
 
 def changed(rule: Rule, before: Mapping[str, Any], after: Mapping[str, Any]) -> Rule | None:
     """The rule with those numbers that have changed, as a schedule changes them; None if it has to be made anew.
 
-    That is where more than numbers has changed, or one from or to 0, which can make it another rule. Only what has changed is
-    checked: the step of a model with a group for each tensor reads them all.
+    That is where more than numbers has changed, or one from or to 0, which can make it another rule, or one is not allowed. Only
+    what has changed is checked: the step of a model with a group for each tensor reads them all.
     """
     given: dict[str, Any] = {}
     if before.keys() != after.keys():
         return None
-    for key, value in after.items():
-        if value != before[key]:
-            names, old = PAIRS.get(key, (FIELDS.get(key, key),)), before[key]
-            values, olds = (x if isinstance(x, tuple) else (x,) for x in (value, old))
-            if len(values) != len(names) or not all(type(x) in (int, float) and x for x in (*values, *olds)):
+    keys = keys_of(type(rule))
+    for name, value in after.items():
+        if value != before[name]:
+            key = keys.get(name)
+            values, olds = (key.parts(x) for x in (value, before[name])) if key else ((), ())
+            if key is None or not values or not all(type(x) in (int, float) and x for x in (*values, *olds)):
                 return None
-            given |= zip(names, values, strict=True)
-    return renewed(rule, given, WRITTEN)
+            given |= zip(key.fields, map(key.ours, values), strict=True)
+    return renewed(rule, given)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -25,7 +25,7 @@ from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.torch import state as states
 from thalweg.optim.torch.lazy import Rows
-from thalweg.optim.torch.names import SPELT, group_of, rule_of, slot_key
+from thalweg.optim.torch.names import group_of, misspelt, rule_of, slot_key
 from thalweg.optim.torch.planning import How, Plan, backend_of, planned
 from thalweg.optim.torch.reading import Reading
 from thalweg.optim.torch.repeat import Repeated
@@ -110,25 +110,33 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
 
     def rule_of(self, group: dict[str, Any]) -> Rule:
         """The rule of a parameter group, as its numbers stand now."""
-        return rule_of(type(self._kinds[group["rule"]]), group)
+        return rule_of(type(self._kinds[group["rule"]]), group, self.title(group))
+
+    def title(self, group: Mapping[str, Any]) -> str:
+        """What errors call the rule of a group: as it was typed, "Adagrad" for the one of that class."""
+        return type(self).__name__ if type(self) is not Optimizer and group["rule"] == self.defaults["rule"] else str(group["rule"])
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with numbers or a rule of their own. Raises RuleError for what the rule does not allow."""
         if isinstance(param_group, dict):
-            for name in param_group.keys() & SPELT.keys():
-                msg = f"{name!r} of a parameter group is spelt {SPELT[name]!r}, as torch spells it"
-                raise RuleError(msg)
             if isinstance(param_group.get("rule"), Rule):
                 own = self._described(param_group["rule"])
                 param_group = {**param_group, "rule": own.pop("rule"), **{k: param_group.get(k, v) for k, v in own.items()}}
-            self.rule_of({**self.defaults, **param_group})
+            self._check({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        rule = self.rule_of(self.param_groups[-1])
         for p in self.param_groups[-1]["params"]:
-            if not (p.is_floating_point() or p.is_complex()):
+            if wrong := _unfit(p, rule):
                 del self.param_groups[-1]
-                msg = f"a parameter of shape {tuple(p.shape)} is {p.dtype}; only floating-point tensors can be optimised"
+                msg = f"a parameter of shape {tuple(p.shape)} is {wrong}"
                 raise RuleError(msg)
         self._plan = None
+
+    def _check(self, group: Mapping[str, Any]) -> None:
+        """RuleError for a number that the rule does not allow, or that stands under its own name where torch has another."""
+        if wrong := misspelt(type(self.rule_of(dict(group))), group):
+            msg = f"{wrong[0]!r} of a parameter group is spelt {wrong[1]!r}, as torch spells it"
+            raise RuleError(msg)
 
     @torch._disable_dynamo  # type: ignore[untyped-decorator]  # inside torch.compile the step runs as it is: it is compiled already
     def step(self, closure: Callable[[], Any] | None = None, *, weight: float = 1.0) -> Any:
@@ -303,6 +311,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         """Load a state of ours or of torch.optim. Raises RuleError for that of another rule; transforms may be others."""
         before = [dict(group) for group in self.param_groups]
         states.check_rules(before, state_dict["param_groups"])
+        for ours, theirs in zip(before, state_dict["param_groups"], strict=False):
+            self._check({**ours, **theirs, "rule": ours["rule"]})
         super().load_state_dict(state_dict)
         for rows in self._lazy.values():
             rows.forget()
@@ -342,6 +352,17 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         waiting = len(self._plan.waiting) if self._plan else sum(len(group["params"]) for group in self.param_groups)
         lines += self._plan.explain() if self._plan else []
         return "\n".join([*lines, *[f"{waiting:,} tensors have had no gradient yet"] * bool(waiting)])
+
+
+def _unfit(p: Tensor, rule: Rule) -> str:
+    """What is wrong with a parameter for that rule, "" if nothing is."""
+    if not (p.is_floating_point() or p.is_complex()):
+        return f"{p.dtype}; only floating-point tensors can be optimised"
+    if p.is_conj():
+        return "a conjugate view, whose numbers are another tensor's; give its clone()"
+    if p.is_complex() and (type(rule).suited is not Rule.suited or any(each.shaped for each in rule.programs())):
+        return f"complex, a pair of reals for each number; {type(rule).__name__} goes by rows, columns or channels of real numbers"
+    return ""
 
 
 def _numbers(rule: Rule, scale: float | None) -> Numbers:

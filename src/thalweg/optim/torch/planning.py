@@ -134,7 +134,7 @@ def _made_from(groups: Sequence[dict[str, Any]], state: Mapping[Tensor, Any]) ->
 
 def backend_of(p: Tensor, how: How) -> str:
     """The first back end that applies to a tensor."""
-    if type(p) not in (Tensor, torch.nn.Parameter) or p.is_complex() or getattr(p, "grad_dtype", p.dtype) != p.dtype:
+    if type(p) not in (Tensor, torch.nn.Parameter) or p.is_complex() or p.is_neg() or getattr(p, "grad_dtype", p.dtype) != p.dtype:
         return "single"
     if how.backend in ("auto", "numba") and p.device.type == "cpu" and p.dtype in KINDS and dense(p) and jit.enabled():
         return "numba"

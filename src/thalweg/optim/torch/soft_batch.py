@@ -38,7 +38,7 @@ class SoftBatch:
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             msg = f"weight={weight!r} of a batch is not a number of at least 0: its samples, or its tokens"
             raise RuleError(msg)
-        for p in parameters:
+        for p in parameters if weight else ():  # a mean over nothing may be NaN, and 0 * NaN is
             if p.grad is not None:
                 if p not in self.sums:
                     wide = torch.promote_types(p.dtype, torch.float32)

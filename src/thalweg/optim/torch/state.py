@@ -27,7 +27,8 @@ def complete(state: dict[str, Any], p: Tensor, rule: Rule, program: Program, *, 
             held, axis = state.get(key), {"row": -1, "col": -2}.get(rule.shapes.get(name, ""))
             like = p.detach() if axis is None else p.detach().narrow(axis, 0, 1)
             if held is None:
-                state[key] = torch.full_like(like, initial, dtype=dtype, memory_format=torch.preserve_format)
+                start = complex(initial, initial) if dtype.is_complex else initial  # a complex number is a pair of reals
+                state[key] = torch.full_like(like, start, dtype=dtype, memory_format=torch.preserve_format)
             elif held.shape != like.shape:
                 msg = f"state {key!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}; it is another model's"
                 raise RuleError(msg)

@@ -85,7 +85,7 @@ class Table(ABC):
             seed = int(np.random.SeedSequence([self.seed, int(self.steps.max()), stage]).generate_state(1)[0])
             generator = torch.Generator(self.noise[0].device).manual_seed(seed)
             for each in self.noise:
-                each.normal_(generator=generator)
+                (torch.view_as_real(each) if each.is_complex() else each).normal_(generator=generator)
         rows, inputs = self._rows(numbers, self.active)
         new = yield from self.run(stage, gradients, rows, inputs)
         for name, values in new.items():
@@ -140,12 +140,13 @@ class Table(ABC):
         """Step the tensors whose row is not -1; the new scalars, a number for each tensor."""
 
     def laid_out(self, p: Tensor, g: Tensor | None) -> Tensor | None:
-        """The gradient, dense and with the strides of its parameter. Raises RuleError for a sparse one."""
+        """The gradient, dense, its own numbers in memory, with its parameter's strides. Raises RuleError for a sparse one."""
         if g is None:
             return None
         if g.layout != torch.strided:
             msg = f"{self.program.rule}: the gradient of a parameter of shape {tuple(p.shape)} is sparse; use sparse=False"
             raise RuleError(msg)
+        g = g.resolve_conj().resolve_neg()  # a view that is conjugated or negated when it is read
         if g.stride() == p.stride() or (g.is_contiguous() and p.is_contiguous()):
             return g
         self.copied += 1
@@ -205,7 +206,7 @@ class AddressTable(Table):
                     return None
                 g = p.grad
                 addresses.append(g.data_ptr())
-                simple = simple and g.is_contiguous()
+                simple = simple and g.is_contiguous() and not g.is_neg()
                 found.append(g)
         except (AttributeError, RuntimeError):  # a None, or a sparse gradient, which has no address
             simple = False
