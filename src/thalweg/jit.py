@@ -55,14 +55,25 @@ class Kernel(Generic[P, R]):
 
     def _with_compiled_callees(self, cache: bool) -> Callable[P, R]:
         """The function with the kernels and primitives that it calls replaced by their compiled forms, which numba can link to."""
+
+        def form(callee: object) -> object:
+            if isinstance(callee, Kernel):
+                return callee._run if cache and callee._run else callee._compile(cache)
+            return callee.compiled() if isinstance(callee, Primitive) else callee
+
+        return self._with_callees(form)
+
+    def interpreted(self) -> Callable[P, R]:
+        """The function as Python, also on machines that compile: for so little data that loading machine code takes longer."""
+        return _quiet(self._plain())
+
+    def _plain(self) -> Callable[P, R]:
+        return self._with_callees(lambda callee: callee._plain() if isinstance(callee, Kernel) else callee)
+
+    def _with_callees(self, form: Callable[[object], object]) -> Callable[P, R]:
         function = cast(types.FunctionType, self.python)
         names: dict[str, object] = dict(function.__globals__)
-        for name in function.__code__.co_names:
-            callee = names.get(name)
-            if isinstance(callee, Kernel):
-                names[name] = callee._run if cache and callee._run else callee._compile(cache)
-            elif isinstance(callee, Primitive):
-                names[name] = callee.compiled()
+        names.update((name, form(names[name])) for name in function.__code__.co_names if name in names)
         copy = types.FunctionType(function.__code__, names, function.__name__, function.__defaults__)
         return cast("Callable[P, R]", functools.update_wrapper(copy, function))
 

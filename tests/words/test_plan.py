@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError, MissingFileError, OutputExistsError
-from thalweg.words import plan, reading
-from thalweg.words.tokens import Scanner, letters, nonspace
+from thalweg.words import characters, plan, reading
+from thalweg.words.tokens import Scanner
 
 TEXT = "the cat sat on the mat and the dog sat on the cat\n" * 40
 
@@ -68,7 +68,7 @@ def test_check_prints_one_object_on_demand(text: Path) -> None:
 
 @given(st.text(), st.booleans(), st.booleans(), st.sampled_from(["words", "whitespace"]))
 def test_short_texts_are_cut_as_the_automaton_cuts_them(text: str, lower: bool, digits: bool, language: str) -> None:
-    scanner = Scanner("file", nonspace() if language == "whitespace" else letters(lower, digits))
+    scanner = Scanner("file", characters.of(language, lower=lower, digits=digits))
     scanner.feed(text.encode("utf-8", "replace"))
     scanner.end_unit()
     expected = [scanner.word(int(k)).decode("utf-8") for k in scanner.ids() if k >= 0]

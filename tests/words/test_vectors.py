@@ -167,8 +167,16 @@ def test_spelling_is_normalised_as_the_corpus_was(named: WordVectors) -> None:
 
 def test_a_tokenised_corpus_keeps_capitals(named: WordVectors) -> None:
     named.info["language"] = "whitespace"
+    cased = WordVectors([*named.words[:-1], "Rank"], None, named.word, info=named.info)
     with pytest.raises(UnknownWordError, match=r'"Matrix" is not among .* Near spellings: matrix'):
-        named.related("Matrix")
+        cased.related("Matrix")
+
+
+def test_words_without_any_capital_letter_are_asked_about_in_lower_case(named: WordVectors) -> None:
+    """Vectors of other programs do not say how their text was read; capitalised test sets covered nothing, without a word."""
+    named.info["language"] = "whitespace"
+    assert named.related("Matrix") == named.related("matrix")
+    assert "MATRIX" in named
 
 
 def test_an_unknown_word_names_near_spellings(named: WordVectors) -> None:

@@ -10,6 +10,7 @@ import codecs
 import functools
 import importlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
@@ -18,8 +19,9 @@ import numpy as np
 
 from thalweg.errors import InputError, MissingExtraError, MissingFileError
 from thalweg.files import storage_errors
+from thalweg.words.characters import JOINERS, LINE_ENDS, PLANE, POINT, Characters, invisible
 from thalweg.words.corpus import BLOCK
-from thalweg.words.tokens import Scanner, letters
+from thalweg.words.tokens import Scanner
 
 UserWords = Iterable[
     tuple[str, int | None]
@@ -42,39 +44,53 @@ def detect(text: str) -> str:
     return "zh" if len(_HAN.findall(text)) > HAN_SHARE * max(1, n_letters) else "words"
 
 
-def fold(text: str) -> str:
-    """Full-width letters and digits to ASCII, so that the dictionary knows them."""
+def prepared(text: str, convert: str | None = None) -> str:
+    """Text as it is before it is cut: composed, without what nobody sees, converted; full-width letters and digits as ASCII.
+
+    So the dictionary knows its words, and a question is spelled as the text was. Raises MissingExtraError without what `convert`
+    needs.
+    """
+    text = invisible().sub("", unicodedata.normalize("NFC", text))
+    if convert is not None:
+        text = converter(convert)(text)
     return text.translate(_FULL_WIDTH) if _HAS_FULL_WIDTH.search(text) else text
 
 
 @functools.cache
-def _other_script() -> re.Pattern[str]:
-    """Finds runs of letters and marks that are not Han, with one at least that is not ASCII.
+def _other_script(join: str) -> re.Pattern[str]:
+    """Finds runs of letters and marks that are not Han, with one at least that is not ASCII, or a sign of `join` between two.
 
     A run begins where no ASCII letter stands before, so that finding one takes linear time.
     """
-    points = np.flatnonzero(letters()[:-513] > 0)
+    points = np.flatnonzero(Characters().table()[:PLANE] & POINT)
     points = points[points > 0x7F]
     spans = np.split(points, np.flatnonzero(np.diff(points) > 1) + 1)
     other = "".join(f"\\U{span[0]:08x}-\\U{span[-1]:08x}" for span in spans)
     other = f"(?:(?!{_HAN.pattern})[{other}])"
+    if join:
+        signs = re.escape("".join(JOINERS[sign] for sign in join))
+        other = f"(?:{other}|(?<=[A-Za-z0-9]|{other})[{signs}](?=[A-Za-z0-9]|{other}))"
     return re.compile(f"((?<![A-Za-z0-9])[A-Za-z0-9]*+{other}(?:[A-Za-z0-9]|{other})*+)")
 
 
-def cutter(*, split_latin: bool = False, user_words: UserWords = (), convert: str | None = None) -> Callable[[str], list[str]]:
+def cutter(
+    *, split_latin: bool = False, user_words: UserWords = (), convert: str | None = None, join: str = ""
+) -> Callable[[str], list[str]]:
     """A function from a text to its pieces: words of jieba's dictionary, and whatever stands between them.
 
     Words of other scripts stay whole: jieba would cut Zürich at the ü, and Москва into letters. Raises MissingExtraError without
     what `convert` needs.
     """
-    cut, simplified = _dictionary(tuple(user_words)), converter(convert)
+    cut = _dictionary(tuple((prepared(word, convert), frequency) for word, frequency in user_words))
+    if convert is not None:
+        converter(convert)
 
     def pieces_of(text: str) -> list[str]:
-        text = fold(text if simplified is None else simplified(text))
+        text = prepared(text, convert)
         if split_latin:
             text = _LATIN.sub(r" \g<0> ", text)
         pieces: list[str] = []
-        for k, part in enumerate(_other_script().split(text)):
+        for k, part in enumerate(_other_script(join).split(text)):
             pieces += cut(part, False) if k % 2 == 0 else [part]
         return pieces
 
@@ -89,7 +105,7 @@ def _dictionary(user_words: tuple[tuple[str, int | None], ...]) -> Callable[[str
         return rjieba.cut
     dictionary = rjieba.Jieba()  # of our own: what is added stays in it
     for word, frequency in user_words:
-        dictionary.add_word(fold(word), frequency, None)
+        dictionary.add_word(word, frequency, None)
     return dictionary.cut
 
 
@@ -122,10 +138,9 @@ def user_words(path: str | Path) -> list[tuple[str, int | None]]:
     return found
 
 
-def converter(name: str | None) -> Callable[[str], str] | None:
+@functools.cache
+def converter(name: str) -> Callable[[str], str]:
     """A function that converts characters, such as "t2s", traditional to simplified. Raises MissingExtraError without opencc."""
-    if name is None:
-        return None
     try:
         opencc = importlib.import_module("opencc")
     except ImportError:
@@ -153,10 +168,12 @@ class Segmenter:
         text = self._rest + self._decoder.decode(data, final)
         end = len(text) if final else text.rfind("\n") + 1
         if end == 0 and len(text) > 4 * BLOCK:  # a very long line: cut where no word can reach across
-            end = next((k for k in range(len(text), 0, -1) if not text[k - 1].isalnum()), len(text))
+            ends = (k for k in range(len(text), 0, -1) if unicodedata.category(text[k - 1])[0] in "ZP" or text[k - 1] in LINE_ENDS)
+            end = next(ends, len(text))
         self._rest = text[end:]
         text, n_bad = UNDECODABLE.subn(" ", text[:end])
         self.bad_bytes += n_bad
+        text = text.replace("\r\n", "\n")  # as one line end, whatever stands between pieces
         self._scanner.feed(" ".join(self._cut(text)).encode("utf-8"))
 
     def end_unit(self) -> None:
@@ -165,4 +182,4 @@ class Segmenter:
         self._scanner.end_unit()
 
 
-__all__ = ["Segmenter", "converter", "cutter", "detect", "fold", "segmenter_name", "user_words"]
+__all__ = ["Segmenter", "converter", "cutter", "detect", "prepared", "segmenter_name", "user_words"]

@@ -15,6 +15,7 @@ How they are counted stands in `thalweg.words.accumulate`, out of memory in `tha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ from thalweg.version import __version__
 from thalweg.words import glove
 from thalweg.words.accumulate import Rows, joined, merged, rows_of
 from thalweg.words.reading import Progress, Tokens
+from thalweg.words.wording import Wording
 
 DISTANCES = ("uniform", "harmonic", "linear")
 _FINE = 1 << 20  # scale of `harmonic` where lcm(1..window) would be too large to be counted with
@@ -122,11 +124,16 @@ class CooccurrenceCounts:
         return math.log(x * self.total_tokens**2 / (self.total_pairs * int(self.word_counts[i]) * int(self.word_counts[j])))
 
     def _number(self, word: str) -> int:
-        try:
-            return self.words.index(word)
-        except ValueError:
+        place = self._wording.find(word)
+        if place is None:
             msg = f"{word!r} is not among the {len(self.words):,} words of the counts"
-            raise UnknownWordError(msg) from None
+            raise UnknownWordError(msg)
+        return place
+
+    @functools.cached_property
+    def _wording(self) -> Wording:
+        """How questions are read."""
+        return Wording(self.words, self.info)
 
     def merge(self, other: CooccurrenceCounts) -> CooccurrenceCounts:
         """The counts of both texts together, exact: sums of integers. Words of either are kept, in the order of their new counts.
@@ -245,8 +252,8 @@ def check_addable(window: int, distance: str, info: Mapping[str, Any], other: Co
     """Raise InputError unless counts of this kind can be added to others. info: how text was read, as far as it is known."""
     mine = {"rare": "close", **info, "window": window, "distance": distance}
     theirs = {"rare": "close", **other.info, "window": other.window, "distance": other.distance}
-    by_language = {"whitespace": (), "zh": ("lower", "digits", "split_latin", "convert")}  # the rules that have a say in it
-    names = by_language.get(str(theirs.get("language")), ("lower", "digits"))
+    by_language = {"whitespace": (), "zh": ("lower", "digits", "join", "split_latin", "convert")}  # the rules that have a say in it
+    names = by_language.get(str(theirs.get("language")), ("lower", "digits", "join"))
     for name in ("window", "distance", "rare", "language", "phrases", *names):
         if name in mine and name in theirs and mine[name] != theirs[name]:
             msg = f"counts with {name} {mine[name]} and {theirs[name]} cannot be added: count again with the same {name}"

@@ -33,16 +33,16 @@ Floats = npt.NDArray[np.float32]
 WEIGHTS = ("sif",)
 SIF = 1e-3  # Arora, Liang and Ma 2017, section 4.1
 READING = (  # arguments of `fit` beside the settings: not what is for files or for a bounded memory
-    "window", "min_count", "max_words", "language", "lower", "digits", "unit", "split_latin", "user_dict", "convert", "rare",
-    "phrases", "distance", "threads",
+    "window", "min_count", "max_words", "language", "lower", "digits", "join", "unit", "split_latin", "user_dict", "convert",
+    "rare", "phrases", "distance", "threads",
 )  # fmt: skip
 
 
 class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     """Fit word vectors to texts, and turn texts into vectors.
 
-    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower, digits, unit, split_latin,
-    user_dict, convert, rare, phrases, distance, threads.
+    Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower, digits, join, unit,
+    split_latin, user_dict, convert, rare, phrases, distance, threads.
     Solving as in `thalweg.words.settings.Settings`: dim, objective, ..., subwords, holdout.
     Of its own: weights, None or "sif"; mean, divide by the number of known words (True) or add up (False); random_state, an int, a
     RandomState or None for a seed that nobody chose.
@@ -61,6 +61,7 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         language: str = "auto",
         lower: bool = True,
         digits: bool = True,
+        join: str = "",
         unit: str = "line",
         split_latin: bool = False,
         user_dict: str | Path | None = None,
@@ -105,6 +106,7 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.language = language
         self.lower = lower
         self.digits = digits
+        self.join = join
         self.unit = unit
         self.split_latin = split_latin
         self.user_dict = user_dict
@@ -213,8 +215,8 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """How often each text has each known word, the columns of a row ascending.   (n, n_words) float32"""
         from scipy.sparse import csr_array
 
-        index = self.vectors_.index
-        places = [[index[word] for word in self.vectors_.cut(text) if word in index] for text in texts]
+        wording = self.vectors_.wording
+        places = [[place for word in wording.cut(text) if (place := wording.at(word)) is not None] for text in texts]
         found = [np.unique(np.asarray(row, np.int64), return_counts=True) for row in places]
         ends = np.cumsum([0, *(len(columns) for columns, _ in found)])
         columns = np.concatenate([np.zeros(0, np.int64), *(columns for columns, _ in found)])

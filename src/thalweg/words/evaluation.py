@@ -250,15 +250,9 @@ class _Known:
     def place(self, word: str) -> int:
         """The number of a word among the rows, spelled as the corpus was read (as `WordVectors.place` does), or -1."""
         if word not in self._places:
-            at = self._wv.index.get(word)
-            if at is None:
-                at = self._folded(word)
+            at = self._wv.find(word)
             self._places[word] = -1 if at is None else int(self._among[at])
         return self._places[word]
-
-    def _folded(self, word: str) -> int | None:
-        pieces = self._wv.cut(word, segment=False)
-        return self._wv.index.get(pieces[0]) if len(pieces) == 1 else None
 
 
 def _unit(wv: WordVectors, rows: Ints, output: str) -> npt.NDArray[np.float32]:

@@ -36,6 +36,7 @@ _BREAKS = {  # what an element puts between its text and what stands around it; 
     **dict.fromkeys(["br", "option"], _LINE),
     **dict.fromkeys(_SPACES, " "),
 }
+_SPACED = str.maketrans("\n\r\f", "   ")  # white space of HTML
 _AS_TYPED = ("pre", "textarea")  # elements in which a line break is one
 
 
@@ -77,7 +78,7 @@ class _Text(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.cdata_elem is None:  # not in a script or style
-            self._parts.append(data if self._typed else data.replace("\n", " "))
+            self._parts.append(data if self._typed else data.translate(_SPACED))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._parts.append(_BREAKS.get(tag, ""))

@@ -71,7 +71,7 @@ def fit(
             msg = f"preset={preset!r} is not known.{near_misses(preset, PRESETS)}"
             raise InputError(msg)
         options, distance = PRESETS[preset] | options, distance or "uniform"
-    rules = Rules(language, lower, digits, unit, min_count=min_count, max_words=max_words)
+    rules = Rules(language, lower, digits, unit=unit, min_count=min_count, max_words=max_words)
     rules = rules.with_(**{name: options.pop(name) for name in NAMES if name in options})
     start, options = _start_apart(start, options)
     settings, distance = Settings().with_(**options), distance or "harmonic"

@@ -23,6 +23,7 @@ from thalweg.words import chinese, reading, runs
 from thalweg.words import corpus as corpora
 from thalweg.words.rules import Rules, unused
 from thalweg.words.settings import Settings
+from thalweg.words.wording import READING
 
 SAMPLE = 4 << 20  # bytes of text that are looked at
 _STARTING = 3.0  # seconds: libraries and compiled kernels are loaded
@@ -146,8 +147,8 @@ def estimate(
 
 def _sample(text: str, report: corpora.Report, rules: Rules) -> list[str]:
     """The first words as they would be read."""
-    zh: dict[str, Any] = {"split_latin": rules.split_latin, "user_words": report.user_words, "convert": rules.convert}
-    return reading.words_of(text[:600], report.language, lower=rules.lower, digits=rules.digits, **zh)[:24]
+    facts = {**rules.facts(), "user_words": report.user_words}
+    return reading.words_of(text[:600], report.language, **{name: facts[name] for name in READING})[:24]
 
 
 def _warnings(

@@ -120,9 +120,10 @@ def pieces(wv: WordVectors, word: object) -> tuple[list[int], str]:
         if wv.language != "zh" or not isinstance(word, str):
             raise
         found = wv.cut(word)
-        if len(found) < 2 or not all(piece in wv.index for piece in found):
+        places = [place for piece in found if (place := wv.wording.at(piece)) is not None]
+        if len(found) < 2 or len(places) < len(found):
             raise
-        return [wv.index[piece] for piece in found], f"{word} is not a word of {wv.name}; asked about {' + '.join(found)} together"
+        return places, f"{word} is not a word of {wv.name}; asked about {' + '.join(found)} together"
 
 
 NOT_PMI = "these vectors were not fitted to mutual information, so the score is an inner product and no more (--by cosine)"

@@ -115,7 +115,7 @@ def ranks(vectors: WordVectors, questions: list[Question]) -> list[tuple[Questio
     for question in questions:
         if not all(word in vectors for word in question):
             continue
-        a, b, c, d = (vectors.index[word] for word in question)
+        a, b, c, d = (vectors.place(word) for word in question)
         scores = unit @ (unit[a] - unit[b] + unit[c])
         scores[[a, b, c]] = -np.inf
         rank = 1 + int((scores > scores[d]).sum()) if d not in (a, b, c) else len(vectors)

@@ -5,16 +5,14 @@ Words rarer than `min_count` are taken out of the stream and the window closes u
 with rare="gap" the number after the last word's keeps their places.
 
 Chinese has no spaces: with language "zh" the text goes through jieba's dictionary first (`thalweg.words.chinese`), then through
-the same automaton as any other text.
+the same automaton as any other text. Questions take the same road (`words_of`).
 """
 
 from __future__ import annotations
 
 import codecs
 import itertools
-import re
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +24,13 @@ import numpy.typing as npt
 from thalweg.errors import InputError
 from thalweg.files import append, remove, size_text
 from thalweg.jit import kernel
-from thalweg.words import chinese, extraction, phrases, vocabulary
+from thalweg.words import characters, chinese, extraction, phrases, vocabulary
 from thalweg.words import corpus as corpora
 from thalweg.words.chinese import detect
 from thalweg.words.rules import Rules
-from thalweg.words.tokens import EDGE, MAX_WORD_BYTES, Numbered, Scanner, letters, nonspace, tally
-from thalweg.words.vocabulary import OUT
+from thalweg.words.tokens import EDGE, OUT, Numbered, Scanner, tally
 
-_SHORT = 1 << 14  # characters
+_LITTLE = 1 << 15  # bytes
 
 
 class Progress(Protocol):
@@ -60,35 +57,29 @@ def words_of(
     text: str,
     language: str,
     *,
+    segment: bool = True,
     lower: bool = True,
     digits: bool = True,
+    join: str = "",
     split_latin: bool = False,
     user_words: chinese.UserWords = (),
     convert: str | None = None,
 ) -> list[str]:
-    """The words of a text by the rule that a corpus of this language is read with (`Rules`); user_words: as in its report."""
-    joined = text
-    if language == "zh":
-        cut = chinese.cutter(split_latin=split_latin, user_words=[(word, n) for word, n in user_words], convert=convert)
-        joined = " ".join(cut(text))
-    if len(joined) < _SHORT:  # what a person types: loading the compiled automaton takes two seconds
-        return _words_by_definition(joined, language, lower, digits)
-    scanner = Scanner("file", nonspace() if language == "whitespace" else letters(lower, digits))
-    scanner.feed(joined.encode("utf-8", "replace"))
+    """The words of a text by the rule that a corpus of this language is read with (`Rules`); user_words: as in its report.
+
+    segment=False takes Chinese words as they are typed: they are folded and converted, but not cut.
+    """
+    if language == "zh" and segment:
+        known = [(word, n) for word, n in user_words]
+        text = " ".join(chinese.cutter(split_latin=split_latin, user_words=known, convert=convert, join=join)(text))
+    elif language == "zh":
+        text = chinese.prepared(text, convert)
+    data = text.encode("utf-8", "replace")
+    little = len(data) < _LITTLE  # what a person types: loading the compiled automaton takes two seconds
+    scanner = Scanner("file", characters.of(language, lower=lower, digits=digits, join=join), little=little)
+    scanner.feed(data)
     scanner.end_unit()
-    return [scanner.word(int(k)).decode("utf-8", "replace") for k in scanner.ids() if k >= 0]
-
-
-def _words_by_definition(text: str, language: str, lower: bool, digits: bool) -> list[str]:
-    """The definition in `thalweg.words.tokens`, character by character."""
-    text = text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no text
-    if language == "whitespace":
-        found = re.split("[ \t\n\r\v\f\0]+", text)
-    else:
-        parts = "LMN" if digits else "LM"
-        small = {ch: low if lower and len(low := ch.lower()) == 1 else ch for ch in set(text)}
-        found = "".join(small[ch] if unicodedata.category(ch)[0] in parts else " " for ch in text).split(" ")
-    return [word for word in found if word and len(word.encode("utf-8")) <= MAX_WORD_BYTES]
+    return [scanner.word(int(k)).decode("utf-8") for k in scanner.ids() if k >= 0]
 
 
 def read(
@@ -134,7 +125,7 @@ def _feeder(
     if not report.tokenizer:
         known = {"words": "letters, marks and numbers", "whitespace": "white space"}
         report.tokenizer = known[language] if language in known else chinese.segmenter_name()
-    table = nonspace() if language == "whitespace" else letters(rules.lower, rules.digits)
+    table = characters.of(language, lower=rules.lower, digits=rules.digits, join=rules.join)
     if spill is None:
         scanner = Scanner(rules.unit, table)
     else:
@@ -143,7 +134,7 @@ def _feeder(
         scanner = Scanner(rules.unit, table, (folder / "stream.i32", limit), runs)
     if language != "zh":
         return scanner, scanner
-    cut = chinese.cutter(split_latin=rules.split_latin, user_words=report.user_words, convert=rules.convert)
+    cut = chinese.cutter(split_latin=rules.split_latin, user_words=report.user_words, convert=rules.convert, join=rules.join)
     return scanner, chinese.Segmenter(scanner, cut)
 
 
@@ -264,7 +255,7 @@ def _checked(item: Any, n: int) -> str | list[str]:
         msg = f"item {n} of the corpus is {type(item).__name__}; a text or a list of tokens was expected"
         raise InputError(msg)
     tokens = list(item)
-    bad = next((t for t in tokens if not isinstance(t, str) or not t or set(t) & set(" \t\n\r\v\f\0")), None)
+    bad = next((t for t in tokens if not isinstance(t, str) or not t or set(t) & characters.SPACES), None)
     if bad is not None:
         msg = f"item {n} of the corpus holds the token {bad!r}; tokens are strings without white space"
         raise InputError(msg)
@@ -321,7 +312,7 @@ def _with_vocabulary(
     renumbered = np.full(scanner.n_words + 2, left_out, np.int32)  # the last two places are read for OUT = -2 and EDGE = -1
     renumbered[numbers] = np.arange(len(numbers), dtype=np.int32)
     renumbered[EDGE] = EDGE
-    report.user_words = _among(report.user_words, words)
+    report.user_words = _among(report.user_words, words, rules)
     if spill is None or scanner.spilled == 0:
         stream = scanner.ids()
         n, _ = _renumber(stream, renumbered, EDGE)  # in place: the scanner is not needed any more
@@ -350,12 +341,12 @@ def _ranked(
     return numbers[:most], words[:most]
 
 
-def _among(user_words: list[tuple[str, int | None]], words: list[str]) -> list[tuple[str, int | None]]:
+def _among(user_words: list[tuple[str, int | None]], words: list[str], rules: Rules) -> list[tuple[str, int | None]]:
     """Of a user's dictionary what the vocabulary holds: enough to cut a question as the corpus was cut."""
     if not user_words:
         return []
-    known = set(words)
-    return [(word, n) for word, n in user_words if word in known or chinese.fold(word).lower() in known]
+    known, spelled = set(words), characters.of("zh", lower=rules.lower).canonical
+    return [(word, n) for word, n in user_words if spelled(chinese.prepared(word, rules.convert)) in known]
 
 
 def _renumbered_file(scanner: Numbered, renumbered: npt.NDArray[np.int32], folder: Path) -> npt.NDArray[np.int32]:

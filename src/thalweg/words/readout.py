@@ -20,6 +20,7 @@ from thalweg.errors import InputError, UnknownWordError, near_misses, quoted
 from thalweg.words import queries, spelling
 from thalweg.words.settings import OUTPUTS
 from thalweg.words.subwords import Subwords
+from thalweg.words.wording import Wording
 
 _BLOCK = 1 << 15  # rows read off at a time
 
@@ -90,9 +91,8 @@ class Readout:
         self.ngrams = ngrams
         self.subwords = subwords
         self.folder: Path | None = None  # where it was loaded from
-        self.index: dict[str, int] = {}
-        for place, spelled in enumerate(self.words):
-            self.index.setdefault(spelled, place)
+        self.wording = Wording(self.words, self.info)
+        self.index = self.wording.index
 
     # what it holds
 
@@ -104,7 +104,7 @@ class Readout:
         return iter(self.words)
 
     def __contains__(self, word: object) -> bool:
-        return word in self.index
+        return isinstance(word, str) and self.find(word) is not None
 
     def __getitem__(self, word: str | Sequence[str]) -> npt.NDArray[np.float32]:
         """The output vector of a word (dim,), or of a list of words (n, dim). Raises UnknownWordError."""
@@ -119,7 +119,7 @@ class Readout:
     @property
     def language(self) -> str:
         """The rule by which the corpus was cut into words: "words", "zh" or "whitespace"."""
-        return str(self.info.get("language", "words"))
+        return self.wording.language
 
     @property
     def estimates_pmi(self) -> bool:
@@ -132,26 +132,11 @@ class Readout:
 
         Where the corpus had phrases, neighbours are joined from the left if the vocabulary has the two as one.
         """
-        from thalweg.words.reading import words_of
+        return self.wording.cut(text, segment=segment)
 
-        language = "words" if self.language == "zh" and not segment else self.language
-        names = ("lower", "digits", "split_latin", "user_words", "convert") if language == "zh" else ("lower", "digits")
-        words = words_of(text, language, **{name: self.info[name] for name in names if name in self.info})
-        return words if self.info.get("phrases") is None else self._joined(words)
-
-    def _joined(self, words: list[str]) -> list[str]:
-        """Pairs of neighbours that are a word of the vocabulary, as `thalweg.words.phrases` joins them."""
-        joined: list[str] = []
-        waiting = None
-        for word in words:
-            if waiting is not None and (pair := f"{waiting}_{word}") in self.index:
-                joined.append(pair)
-                waiting = None
-                continue
-            if waiting is not None:
-                joined.append(waiting)
-            waiting = word
-        return joined if waiting is None else [*joined, waiting]
+    def find(self, word: str) -> int | None:
+        """The number of a word, read as the corpus was; None if it is not in the vocabulary."""
+        return self.wording.find(word)
 
     def vectors(self, output: str | None = None) -> npt.NDArray[np.float32]:
         """The vectors read off the fit: "sum" u + k, "concat" [u, k], "word" u.   (n_words, dim), concat: (n_words, 2 dim)"""
@@ -292,12 +277,10 @@ class Readout:
             hint = " It is not text in UTF-8: check the encoding of the terminal." if lone else " It is empty."
             msg = f"{quoted(word)} is not among the {len(self):,} words of {self.name}.{hint}"
             raise UnknownWordError(msg)
-        pieces = self.cut(word, segment=False)
-        if len(pieces) == 1 and pieces[0] in self.index:
-            return self.index[pieces[0]]
-        near = spelling.near(
-            word if self.language == "whitespace" or not self.info.get("lower", True) else word.lower(), self.words
-        )
+        place = self.find(word)
+        if place is not None:
+            return place
+        near = spelling.near("".join(self.cut(word, segment=False)) or word, self.words)
         hint = f" Near spellings: {', '.join(near)}." if near else ""
         if not near and self.language == "zh" and len(known := [w for w in self.cut(word) if w in self.index]) > 1:
             hint = f" Its pieces are known: {' '.join(known)}."

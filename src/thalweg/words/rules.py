@@ -7,6 +7,7 @@ interrupted run is resumed only with the same.
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from thalweg.errors import InputError, near_misses, whole_number
 from thalweg.files import storage_errors
+from thalweg.words.characters import JOINERS
 from thalweg.words.corpus import check_encoding
 from thalweg.words.tokens import UNITS
 
@@ -31,8 +33,9 @@ class Rules:
     sequence of such patterns; None: *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file;
     skip_damaged, read compressed files as far as they are sound, instead of stopping at one that is not.
     Words: language "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
-    (already cut); lower, spell in lower case; digits, numbers are parts of words, or separate them. unit: "line", "paragraph" or
-    "file", which no window crosses.
+    (already cut); lower, spell in lower case; digits, numbers are parts of words, or separate them; join, signs out of "'·-" that
+    belong to a word between two of its letters ("'": don't and don’t are one word; "": they separate). unit: "line", "paragraph"
+    or "file", which no window crosses.
     Chinese only: split_latin, cut digits and Latin letters into single characters; user_dict, a file of words for the dictionary,
     "word", "word frequency" or "word frequency tag" a line; convert "t2s", traditional to simplified characters (needs opencc).
     Vocabulary: min_count, leave out rarer words; max_words, keep the most frequent ones only; rare "close", windows close up over
@@ -46,6 +49,7 @@ class Rules:
     language: str = "auto"
     lower: bool = True
     digits: bool = True
+    join: str = ""
     unit: str = "line"
     encoding: str = "utf-8"
     glob: str | Sequence[str] | None = None
@@ -69,6 +73,7 @@ class Rules:
         for name, least in (("min_count", 1), ("max_words", 2), ("prune", 2)):
             if getattr(self, name) is not None or name == "min_count":
                 object.__setattr__(self, name, whole_number(name, getattr(self, name), least=least))
+        object.__setattr__(self, "join", _joiners(self.join))
         object.__setattr__(self, "encoding", check_encoding(self.encoding))
         if self.user_dict is not None:
             object.__setattr__(self, "user_dict", str(self.user_dict))
@@ -100,10 +105,21 @@ class Rules:
 
     def identity(self) -> dict[str, Any]:
         """What decides the result, for the fingerprint of a run: of the user's dictionary its content."""
+        told = asdict(self) | {"characters": unicodedata.unidata_version}
         if self.user_dict is None:
-            return asdict(self)
+            return told
         with storage_errors(Path(self.user_dict), "reading"):
-            return asdict(self) | {"user_dict": hashlib.sha256(Path(self.user_dict).read_bytes()).hexdigest()}
+            return told | {"user_dict": hashlib.sha256(Path(self.user_dict).read_bytes()).hexdigest()}
+
+
+def _joiners(join: object) -> str:
+    """The signs of `join`, each once. Raises InputError for any other."""
+    signs = {other: sign for sign, others in JOINERS.items() for other in others}
+    if not isinstance(join, str) or (wrong := [ch for ch in join if ch not in signs]):
+        what = f"{wrong[0]!r} of join={join!r}" if isinstance(join, str) else f"join={join!r}"
+        msg = f'{what} does not join letters; the signs that can are {" ".join(JOINERS)}, as in join="\'-"'
+        raise InputError(msg)
+    return "".join(sign for sign in JOINERS if sign in {signs[ch] for ch in join})
 
 
 def unused(facts: Mapping[str, Any]) -> list[str]:

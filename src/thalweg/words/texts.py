@@ -69,8 +69,11 @@ def cut(wv: WordVectors, text: object) -> Text:
     if not times:
         msg = "the text holds no words"
         raise InputError(msg)
-    known = {wv.index[word]: n for word, n in times.items() if word in wv.index}
-    unknown = tuple(word for word in times if word not in wv.index)
+    known: dict[int, int] = {}
+    for word, n in times.items():
+        if (place := wv.wording.at(word)) is not None:
+            known[place] = known.get(place, 0) + n
+    unknown = tuple(word for word in times if wv.wording.at(word) is None)
     if not known:
         first = " ".join(word if len(word) <= 40 else f"{word[:39]}…" for word in unknown[:5])
         msg = f"none of the text's words is among the {len(wv):,} of {wv.name}: {first}{' …' if len(unknown) > 5 else ''}"

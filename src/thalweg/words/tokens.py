@@ -1,80 +1,54 @@
-"""Text to tokens: a byte automaton that lower-cases, cuts and numbers words in one pass.
+"""Text to tokens: a byte automaton that cuts, lower-cases and numbers words in one pass.
 
-A word is a maximal run of letters, marks and numbers (Unicode categories L, M, N), each character lower-cased on its own;
-everything else separates. Reference definition, for any text:
-
-    "".join(low(ch) if category(ch)[0] in "LMN" else " " for ch in text).split()
-
-where low(ch) is ch.lower() if that is one character, else ch. Undecodable bytes separate and are counted; words longer than
-1000 bytes are dropped and counted. Words get provisional numbers in order of first appearance; EDGE marks the end of a unit.
+What words are made of stands in `thalweg.words.characters`. Undecodable bytes separate and are counted; words longer than 1000
+bytes are dropped and counted. Words get provisional numbers in order of first appearance; EDGE marks the end of a unit: a window
+never crosses the end of a line, of whatever kind (LF, CR, CR LF, VT, FF, NEL, U+2028; U+2029 counts twice, as a blank line does).
 The automaton keeps its state between calls, so a text may be cut anywhere, also inside a character. A vocabulary that outgrows its
 memory is set aside (`thalweg.words.vocabulary`), and numbering begins anew.
 """
 
 from __future__ import annotations
 
-import functools
-import unicodedata
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from thalweg.files import append
 from thalweg.jit import kernel
+from thalweg.words.characters import IGNORED, JOINER, MARK, ODD, PLANE, POINT, TAGS, Characters, Lazily
 
 if TYPE_CHECKING:
     from thalweg.words.vocabulary import Runs
 
 EDGE = -1  # in a stream of word numbers: no window reaches across it
+OUT = -2  # a word that is left out
 MAX_WORD_BYTES = 1000
-UNITS = {"line": 1, "paragraph": 2, "file": 0}  # unit -> newlines in a row that end one; 0: only the end of the text does
-ASCII_SPACE = b" \t\n\r\v\f"
+UNITS = {"line": 1, "paragraph": 2, "file": 0}  # unit -> line ends in a row that end one; 0: only the end of the text does
 
-_PLANE = 0x32400  # all letters, marks and numbers below plane 14 have code points below this one
-_TAGS = 0xE0000  # plane 14 holds variation selectors (category Mn) in its first 512 code points
 _READ = 1 << 20  # numbers read back at a time
 _PIECE = 1 << 16  # bytes scanned in one call: bounds the room that new words may need
-
-
-@functools.cache
-def letters(lower: bool = True, digits: bool = True) -> npt.NDArray[np.uint32]:
-    """For each code point its lower case (`lower`) if it can be part of a word (numbers: `digits`), else 0.   (_PLANE + 513,)
-
-    Below _PLANE a point is its own place; then come 512 points from _TAGS on; the last place is 1 if all others are parts of words.
-    """
-    table = np.zeros(_PLANE + 513, np.uint32)
-    for place, point in enumerate([*range(_PLANE), *range(_TAGS, _TAGS + 512)]):
-        ch = chr(point)
-        if unicodedata.category(ch)[0] in ("LMN" if digits else "LM"):
-            low = ch.lower() if lower else ch
-            table[place] = ord(low) if len(low) == 1 else point
-    return table
-
-
-@functools.cache
-def nonspace() -> npt.NDArray[np.uint32]:
-    """The table for text that is already tokenised: everything but ASCII white space is kept as it is.   (_PLANE + 513,)"""
-    table = np.array([*range(_PLANE), *range(_TAGS, _TAGS + 512), 1], np.uint32)
-    table[list(ASCII_SPACE)] = 0
-    table[0] = 0
-    return table
+_RAW = 4 * MAX_WORD_BYTES  # of a word before it is composed, which takes a third of its bytes at the least
 
 
 # What the automaton remembers between calls, in one int64 vector.
-_LENGTH = 0  # bytes of the word under way (more than MAX_WORD_BYTES: too long)
+_LENGTH = 0  # bytes of the word under way (more than _RAW: too long)
 _NEED = 1  # continuation bytes still wanted for the character under way ...
 _CODE = 2  # ... its bits so far ...
 _LOW = 3  # ... the range its next byte must lie in (this is where overlong forms and surrogates fail) ...
 _HIGH = 4
 _SEEN = 5  # ... and how many of its bytes have been read
-_NEWLINES = 6  # newlines since the last character that is not white space
+_NEWLINES = 6  # line ends since the last character that is not white space
 _AT_EDGE = 7  # 1: the last number written was EDGE
 _BAD = 8  # undecodable bytes so far
 _DROPPED = 9  # words dropped for their length so far
-_FIELDS = 10
+_SIGN = 10  # a sign that belongs to the word under way if a letter follows; 0: none
+_IS_ODD = 11  # not 0: the word under way has to be looked at as a whole
+_RETURN = 12  # 1: the last character was CR, so that a LF ends no further line
+_FIELDS = 13
 
 
 @kernel
@@ -121,10 +95,16 @@ def _enter(text, ends, slots, arena, starts, size, numbers):  # type: ignore[no-
 
 
 @kernel
-def _scan(text, table, newlines_end, state, word, slots, arena, starts, size, ids):  # type: ignore[no-untyped-def]
-    """Run the automaton over `text` (uint8); numbers go to `ids`; returns how many were written."""
+def _scan(text, table, newlines_end, state, word, words, odd_words, ids):  # type: ignore[no-untyped-def]
+    """Run the automaton over `text` (uint8); numbers go to `ids`; returns how many were written.
+
+    Words and odd words have tables of their own, (slots, arena, starts, size); odd word k is written as OUT - 1 - k.
+    """
     length, need, code, low, high, seen = state[_LENGTH], state[_NEED], state[_CODE], state[_LOW], state[_HIGH], state[_SEEN]
     newlines, at_edge, bad = state[_NEWLINES], state[_AT_EDGE], state[_BAD]
+    sign, odd, after_return = state[_SIGN], state[_IS_ODD], state[_RETURN]
+    slots, arena, starts, size = words
+    odd_slots, odd_arena, odd_starts, odd_size = odd_words
     written = 0
     i = 0
     while i < len(text):
@@ -169,18 +149,35 @@ def _scan(text, table, newlines_end, state, word, slots, arena, starts, size, id
                 continue
 
         letter = np.int64(0)
-        if 0 <= point < _PLANE:
+        if 0 <= point < PLANE:
             letter = np.int64(table[point])
-        elif _TAGS <= point < _TAGS + 512:
-            letter = np.int64(table[_PLANE + point - _TAGS])
-        elif point >= _PLANE and table[_PLANE + 512]:
+        elif TAGS <= point < TAGS + 512:
+            letter = np.int64(table[PLANE + point - TAGS])
+        elif point >= PLANE and table[PLANE + 512]:
             letter = point
 
+        if letter > POINT:  # more than a letter
+            if letter & IGNORED or (letter & MARK and (length == 0 or sign > 0)):
+                continue  # a mark belongs to what stands before it, and that is no letter
+            if letter & JOINER:
+                if length > 0 and sign == 0 and not 48 <= word[length - 1] <= 57:
+                    sign = letter & POINT
+                    continue
+                letter = np.int64(0)
+            odd |= letter & ODD
+            letter &= POINT
+        if sign > 0 and 48 <= letter <= 57:  # a sign joins letters: here the word ends, and the digit is looked at again
+            letter = np.int64(0)
+            i -= 1
+
         if letter > 0:
-            newlines = 0
-            if length <= MAX_WORD_BYTES:  # `word` has room for one character more; a longer word is only marked as too long
+            newlines = after_return = 0
+            if sign > 0 and length <= _RAW:
+                length = _append(sign, word, length)
+            sign = np.int64(0)
+            if length <= _RAW:  # `word` has room for one character more; a longer word is only marked as too long
                 length = _append(letter, word, length)
-            while i < len(text) and length <= MAX_WORD_BYTES:  # most letters are ASCII behind ASCII
+            while i < len(text) and length <= _RAW:  # most letters are ASCII behind ASCII
                 byte = np.int64(text[i])
                 if byte >= 0x80 or not 0 < table[byte] < 0x80:
                     break
@@ -189,23 +186,29 @@ def _scan(text, table, newlines_end, state, word, slots, arena, starts, size, id
                 i += 1
             continue
         if length > 0:
-            if length > MAX_WORD_BYTES:
+            if length > _RAW or (length > MAX_WORD_BYTES and odd == 0):
                 state[_DROPPED] += 1
             else:
-                ids[written] = _number(word, 0, length, slots, arena, starts, size)
+                if odd == 0:
+                    ids[written] = _number(word, 0, length, slots, arena, starts, size)
+                else:
+                    ids[written] = OUT - 1 - _number(word, 0, length, odd_slots, odd_arena, odd_starts, odd_size)
                 written += 1
                 at_edge = 0
-            length = 0
-        if point == 10:
-            newlines += 1
-            if newlines == newlines_end and at_edge == 0:
-                ids[written] = EDGE
-                written += 1
-                at_edge = 1
-        elif point != 32 and not 9 <= point <= 13:
+            length = sign = odd = np.int64(0)
+        if 10 <= point <= 13 or point == 0x85 or point == 0x2028 or point == 0x2029:
+            if point != 10 or after_return == 0:
+                newlines += 1 + (point == 0x2029)
+                if newlines >= newlines_end > 0 and at_edge == 0:
+                    ids[written] = EDGE
+                    written += 1
+                    at_edge = 1
+        elif point != 32 and point != 9:
             newlines = 0
+        after_return = np.int64(point == 13)
     state[_LENGTH], state[_NEED], state[_CODE], state[_LOW], state[_HIGH], state[_SEEN] = length, need, code, low, high, seen
     state[_NEWLINES], state[_AT_EDGE], state[_BAD] = newlines, at_edge, bad
+    state[_SIGN], state[_IS_ODD], state[_RETURN] = sign, odd, after_return
     return written
 
 
@@ -238,9 +241,13 @@ def tally(stream, counts):  # type: ignore[no-untyped-def]
 
 
 class Table:
-    """Distinct words, numbered in order of first appearance: a hash table over their bytes one behind the other."""
+    """Distinct words, numbered in order of first appearance: a hash table over their bytes one behind the other.
 
-    def __init__(self) -> None:
+    little: run as Python, for so few words that loading the compiled code would take longer.
+    """
+
+    def __init__(self, little: bool = False) -> None:
+        self._enter = _enter.interpreted() if little else _enter
         self.slots = np.zeros(1 << 17, np.uint64)
         self.arena = np.zeros(1 << 18, np.uint8)
         self.starts = np.zeros(1 << 16, np.int64)  # word k: arena[starts[k] : starts[k + 1]]
@@ -264,7 +271,7 @@ class Table:
         """The numbers of the words text[ends[k] : ends[k + 1]].   (len(ends) - 1,)"""
         numbers = np.empty(len(ends) - 1, np.int32)
         self.make_room(len(numbers), len(text))
-        _enter(text, ends, self.slots, self.arena, self.starts, self.size, numbers)
+        self._enter(text, ends, self.slots, self.arena, self.starts, self.size, numbers)
         return numbers
 
     def make_room(self, n_words: int, n_bytes: int) -> None:
@@ -279,7 +286,12 @@ class Table:
                 self.slots = np.zeros(2 * len(self.slots), np.uint64)
             ends, numbers = self.starts[: self.n_words + 1], np.empty(self.n_words, np.int32)
             self.size[0] = 0
-            _enter(self.arena, ends, self.slots, self.arena, self.starts, self.size, numbers)
+            self._enter(self.arena, ends, self.slots, self.arena, self.starts, self.size, numbers)
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """What a kernel takes of it."""
+        return self.slots, self.arena, self.starts, self.size
 
     def clear(self) -> None:
         """Forget all words; the room stays."""
@@ -306,22 +318,29 @@ class Scanner:
 
     unit: where a unit ends besides `end_unit()`: "line", "paragraph" (a blank line) or "file" (nowhere). spill: a file that takes
     the stream whenever it has more than that many bytes in memory. runs: what takes the words when they have outgrown their memory;
-    from then on numbers have a meaning only within a part of the stream, and `vocabulary.merged` knows which.
+    from then on numbers have a meaning only within a part of the stream, and `vocabulary.merged` knows which. little: for so little
+    text that loading the compiled automaton would take longer than running it as Python.
     """
 
     def __init__(
         self,
         unit: str = "line",
-        table: npt.NDArray[np.uint32] | None = None,
+        characters: Characters | None = None,
         spill: tuple[Path, int] | None = None,
         runs: Runs | None = None,
+        little: bool = False,
     ) -> None:
-        self._letters = letters() if table is None else table
+        self._characters = characters or Characters()
+        self._letters: Any = Lazily(self._characters) if little else self._characters.table()
+        self._scan = _scan.interpreted() if little else _scan
         self._newlines_end = UNITS[unit]
         self._state = np.zeros(_FIELDS, np.int64)
         self._state[_AT_EDGE] = 1  # no edge before the first word
-        self._word = np.zeros(MAX_WORD_BYTES + 8, np.uint8)
-        self._table = Table()
+        self._word = np.zeros(_RAW + 8, np.uint8)
+        self._table = Table(little)
+        self._odd = Table(little)  # words as they are written, where that does not say at once which words they are
+        self._meaning = np.zeros(1024, np.int32)  # odd word -> the word that it is, or OUT
+        self._n_meanings = 0
         self._ids = np.zeros(_PIECE + 8, np.int32)
         self._streams: list[npt.NDArray[np.int32]] = []
         self._held = 0  # numbers in memory
@@ -351,26 +370,48 @@ class Scanner:
 
     def feed(self, text: bytes) -> None:
         """Read on; `text` may begin and end anywhere."""
-        whole, table = np.frombuffer(text, np.uint8), self._table
+        whole = np.frombuffer(text, np.uint8)
         for start in range(0, len(whole), _PIECE):
             piece = whole[start : start + _PIECE]
-            if self.runs is not None and table.taken > self.runs.limit:
+            if self.runs is not None and self._table.taken + self._odd.taken > self.runs.limit:
                 self.set_aside(self.runs)
-            # the most that a piece can bring: a new word for every two bytes, and 1.5 bytes for each (lower-casing)
-            table.make_room(len(piece) // 2 + 2, 2 * len(piece) + 2 * MAX_WORD_BYTES)
-            written = _scan(
-                piece, self._letters, self._newlines_end, self._state, self._word, table.slots, table.arena, table.starts,
-                table.size, self._ids,
-            )  # fmt: skip
-            self._streams.append(self._ids[:written].copy())
-            self._held += written
+            for table in (self._table, self._odd):
+                # the most that a piece can bring: a new word for every two bytes, and 1.5 bytes for each (lower-casing)
+                table.make_room(len(piece) // 2 + 2, 2 * len(piece) + 2 * _RAW)
+            written = self._scan(
+                piece, self._letters, self._newlines_end, self._state, self._word, self._table.arrays, self._odd.arrays, self._ids
+            )
+            ids = self._known(self._ids[:written].copy())
+            self._streams.append(ids)
+            self._held += len(ids)
             if self._spill is not None and 4 * self._held > self._spill[1]:
                 self._write_down(self._spill[0])
+
+    def _known(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+        """A piece of the stream in which odd words have the numbers of the words that they are."""
+        odd = np.flatnonzero(ids < OUT)
+        if len(odd) == 0:
+            return ids
+        new = range(self._n_meanings, self._odd.n_words)
+        forms = [self._characters.canonical(self._odd.word(k).decode()).encode() for k in new]
+        fits = np.array([len(form) <= MAX_WORD_BYTES for form in forms], np.bool_)
+        text = b"".join(itertools.compress(forms, fits))
+        ends = np.cumsum([0, *map(len, itertools.compress(forms, fits))])
+        if self._odd.n_words > len(self._meaning):
+            self._meaning = np.concatenate([self._meaning, np.zeros(max(len(self._meaning), len(new)), np.int32)])
+        meaning = self._meaning[new.start : new.stop]
+        meaning[:] = OUT
+        meaning[fits] = self._table.enter(np.frombuffer(text, np.uint8), ends)
+        self._n_meanings = new.stop
+        ids[odd] = self._meaning[OUT - 1 - ids[odd]]
+        self._state[_DROPPED] += np.count_nonzero(ids == OUT)
+        known: npt.NDArray[np.int32] = ids[ids != OUT]
+        return known
 
     def end_unit(self) -> None:
         """The text ends here: what is under way ends, and no window reaches further."""
         end, self._newlines_end = self._newlines_end, 1
-        self._state[_NEWLINES] = 0
+        self._state[_NEWLINES] = self._state[_RETURN] = 0
         self.feed(b"\n")
         self._state[_NEWLINES] = 0
         self._newlines_end = end
@@ -386,6 +427,8 @@ class Scanner:
             tally(piece, counts)
         runs.take(self._table, counts, self.spilled, last)
         self._table.clear()
+        self._odd.clear()
+        self._n_meanings = 0
 
     def _write_down(self, path: Path) -> None:
         append(path, (part.view(np.uint8).data for part in self._streams))

@@ -19,9 +19,8 @@ import numpy.typing as npt
 
 from thalweg.files import append
 from thalweg.jit import kernel
-from thalweg.words.tokens import EDGE, Scanner, Table
+from thalweg.words.tokens import EDGE, OUT, Scanner, Table
 
-OUT = -2  # in a stream: a word that is left out
 _BUCKETS = 1 << 10  # of hashes: the finest range that is merged at a time
 _WORD = 64  # bytes that a word takes while it is merged, beside twice its own
 _FILES = {"text": np.uint8, "lengths": np.uint16, "counts": np.int64, "numbers": np.int32, "final": np.int32}
@@ -175,4 +174,4 @@ def _gather(arena, starts, order, text):  # type: ignore[no-untyped-def]
             end += 1
 
 
-__all__ = ["OUT", "Merged", "Runs"]
+__all__ = ["Merged", "Runs"]
