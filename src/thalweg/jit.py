@@ -5,6 +5,7 @@
 
 Every kernel is compiled serial and `nogil` at its first call and run from the shared pool of `thalweg.threads`; never
 `parallel=True`, which changes torch's thread count and kills forked workers. Kernels may call kernels of the same module.
+One that calls into Python's or torch's own C functions says `holds_gil=True`.
 Compiled code is cached beside the source or in the user's cache directory; where neither can be written, in memory.
 `generated` compiles functions whose source is made at run time; their text is kept in THALWEG_CACHE (default: the user's cache).
 `THALWEG_JIT=0` runs the same code as Python (tests, coverage); so does a machine without numba, with one warning.
@@ -36,10 +37,10 @@ _CACHE_ERRORS = (OSError, EOFError, pickle.UnpicklingError)  # what numba's cach
 class Kernel(Generic[P, R]):
     """A function that is compiled at its first call. `python` is the function as written."""
 
-    def __init__(self, function: Callable[P, R], fastmath: bool) -> None:
+    def __init__(self, function: Callable[P, R], fastmath: bool, holds_gil: bool) -> None:
         functools.update_wrapper(self, function)
         self.python = function
-        self.fastmath = fastmath
+        self.options = {"fastmath": fastmath, "nogil": not holds_gil}
         self._run: Callable[P, R] | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -50,7 +51,7 @@ class Kernel(Generic[P, R]):
             return self._compile(cache=False)(*args, **kwargs)
 
     def _compile(self, cache: bool) -> Callable[P, R]:
-        self._run = _quiet(self.python) if not enabled() else _njit(self._with_compiled_callees(cache), cache, self.fastmath)
+        self._run = _quiet(self.python) if not enabled() else _njit(self._with_compiled_callees(cache), cache, self.options)
         return self._run
 
     def _with_compiled_callees(self, cache: bool) -> Callable[P, R]:
@@ -78,11 +79,11 @@ class Kernel(Generic[P, R]):
         return cast("Callable[P, R]", functools.update_wrapper(copy, function))
 
 
-def kernel(function: Callable[P, R] | None = None, *, fastmath: bool = False) -> Any:
+def kernel(function: Callable[P, R] | None = None, *, fastmath: bool = False, holds_gil: bool = False) -> Any:
     """Mark a function for compilation. `fastmath` lets sums be reordered (same bits each time; NaN and inf not guaranteed)."""
     if function is None:
-        return functools.partial(kernel, fastmath=fastmath)
-    return Kernel(function, fastmath)
+        return functools.partial(kernel, fastmath=fastmath, holds_gil=holds_gil)
+    return Kernel(function, fastmath, holds_gil)
 
 
 @functools.cache
@@ -105,10 +106,10 @@ def _quiet(function: Callable[P, R]) -> Callable[P, R]:
     return np.errstate(all="ignore")(function)
 
 
-def _njit(function: Callable[P, R], cache: bool, fastmath: bool) -> Callable[P, R]:
+def _njit(function: Callable[P, R], cache: bool, given: dict[str, bool]) -> Callable[P, R]:
     import numba
 
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": fastmath}
+    options: dict[str, Any] = {"error_model": "numpy", **given}
     try:
         return cast("Callable[P, R]", numba.njit(cache=cache, **options)(function))
     except RuntimeError as error:  # "no locator available": neither the source folder nor the user's cache can be written

@@ -19,15 +19,25 @@ def dense(p: Tensor) -> bool:
     return True
 
 
-def overlapping(parameters: list[Tensor]) -> set[int]:
-    """Ids of the parameters that share memory with another one: they have to be stepped in turn."""
-    strided = [p for p in parameters if type(p) in (Tensor, torch.nn.Parameter) and p.layout == torch.strided and p.numel()]
-    begin = np.array([p.data_ptr() for p in strided], dtype=np.int64)
+def overlapping(owned: list[tuple[int, Tensor]]) -> set[int]:
+    """The owners, by their numbers, of tensors that share memory with another one: they have to be stepped in turn."""
+    strided = [
+        (owner, x) for owner, x in owned if type(x) in (Tensor, torch.nn.Parameter) and x.layout == torch.strided and x.numel()
+    ]
+    begin = np.array([x.data_ptr() for _, x in strided], dtype=np.int64)
     order = np.argsort(begin, kind="stable")
-    span = [1 + sum((n - 1) * abs(s) for n, s in zip(p.shape, p.stride(), strict=True)) for p in strided]
-    end = begin + np.array([n * p.element_size() for n, p in zip(span, strided, strict=True)], dtype=np.int64)
+    span = [1 + sum((n - 1) * abs(s) for n, s in zip(x.shape, x.stride(), strict=True)) for _, x in strided]
+    end = begin + np.array([n * x.element_size() for n, (_, x) in zip(span, strided, strict=True)], dtype=np.int64)
     furthest = np.maximum.accumulate(end[order])
     apart = begin[order][1:] >= furthest[:-1]  # a tensor that begins after all before it have ended begins a new cluster
     cluster = np.concatenate([[0], np.cumsum(apart)]).astype(np.int64)[: len(order)]
     crowded = np.bincount(cluster)[cluster] > 1
-    return {id(strided[k]) for k in order[crowded].tolist()}
+    return {strided[k][0] for k in order[crowded].tolist()}
+
+
+def backed(x: Tensor) -> bool:
+    """Whether the elements have memory: who resizes a storage (to free it for a while) leaves shape and strides as they were."""
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.layout != torch.strided or not x.numel():
+        return True
+    last = x.storage_offset() + 1 + sum((n - 1) * s for n, s in zip(x.shape, x.stride(), strict=True))
+    return bool(x.untyped_storage().nbytes() >= last * x.element_size())

@@ -269,7 +269,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         return self._plan
 
     def _found(self, rules: list[Rule], programs: list[tuple[Program, ...]], stage: int) -> tuple[list[Table], list[Found]]:
-        """The tables and their gradients; tables made anew if a parameter is no longer where it was, after `p.data = ...`."""
+        """The tables and their gradients; tables made anew if a parameter has come to take other gradients than theirs."""
         tables = self._current(rules, programs).tables
         for table in tables if stage else ():
             table.complete()

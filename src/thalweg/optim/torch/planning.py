@@ -19,6 +19,7 @@ from thalweg import jit
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch.identity import identical
 from thalweg.optim.torch.layout import dense, overlapping
 from thalweg.optim.torch.lazy import LazyTable, Rows
 from thalweg.optim.torch.lists import ListTable
@@ -62,12 +63,15 @@ class Plan:
     programs: list[tuple[Program, ...]]  # of each group
     tables: list[Table]
     waiting: list[Tensor]  # those that have had no gradient yet
-    made_from: tuple[int, int, int]
+    empty: list[Tensor]  # those without elements: there is nothing to step, to sum or to keep
+    groups: list[list[Tensor]]
+    states: dict[Tensor, dict[str, Any]]
 
     def holds(self, programs: list[tuple[Program, ...]], groups: Sequence[dict[str, Any]], state: Mapping[Tensor, Any]) -> bool:
-        """Whether programs, tensors and states are still those it was made from."""
-        same = self.programs == programs and self.made_from == _made_from(groups, state)
-        return same and all(p.grad is None for p in self.waiting)
+        """Whether programs, parameters, slots and where they lie are still those that it was made from."""
+        same = self.programs == programs and identical([[group["params"] for group in groups], state], [self.groups, self.states])
+        idle = all(p.grad is None for p in self.waiting) and not any(p.numel() for p in self.empty)
+        return same and idle and not any(table.watch.moved() for table in self.tables)
 
     def explain(self) -> list[str]:
         """What runs where: a line for each table."""
@@ -93,14 +97,15 @@ def planned(
 ) -> Plan:
     """The plan for these groups, whose rules and programs they are; states are made complete.   lazy: tables of lazy rows"""
     waiting: list[Tensor] = []
+    empty: list[Tensor] = []
     alone: list[Table] = []
+    found: list[tuple[Entry, Rule, tuple[Program, ...], int]] = []
     together: dict[tuple[Any, ...], list[Entry]] = {}
     kinds: dict[tuple[Any, ...], tuple[Rule, tuple[Program, ...]]] = {}
-    crowded = overlapping([p for group in groups for p in group["params"]])
     for k, group in enumerate(groups):
         for p in group["params"]:
-            if p.grad is None and p not in state:
-                waiting.append(p)
+            if not p.numel() or (p.grad is None and p not in state):
+                (waiting if p.numel() else empty).append(p)
                 continue
             rule, mine, axes = rules[k], programs[k], 0
             if type(rule).suited is not Rule.suited:
@@ -112,24 +117,23 @@ def planned(
                 raise RuleError(msg)
             dtype = torch.float32 if half and how.state_dtype == "float32" else p.dtype
             complete(state[p], p, rule, mine[-1], dtype=dtype, master=half and how.master)
-            entry = Entry(p, k, state[p])
-            if p in lazy:
-                alone.append(LazyTable(mine, [entry], _keys(type(rule), mine[-1]), rule, lazy[p]))
-                continue
-            turn = id(p) in crowded or group["differentiable"] or any(each.shaped for each in mine)
-            backend = "single" if turn else backend_of(p, how)
-            digests = tuple(program.digest for program in mine)
-            key = (type(rule), digests, p.dtype, p.device, axes, backend, bool(group["differentiable"]))
-            together.setdefault(key, []).append(entry)
-            kinds[key] = rule, mine
+            found.append((Entry(p, k, state[p]), rule, mine, axes))
+    crowded = overlapping([(id(entry.parameter), x) for entry, _, mine, _ in found for x in entry.tensors()])
+    for entry, rule, mine, axes in found:
+        p, group = entry.parameter, groups[entry.group]
+        if p in lazy:
+            alone.append(LazyTable(mine, [entry], _keys(type(rule), mine[-1]), rule, lazy[p]))
+            continue
+        turn = id(p) in crowded or group["differentiable"] or any(each.shaped for each in mine)
+        backend = "single" if turn else backend_of(p, how)
+        digests = tuple(program.digest for program in mine)
+        key = (type(rule), digests, p.dtype, p.device, axes, backend, bool(group["differentiable"]))
+        together.setdefault(key, []).append(entry)
+        kinds[key] = rule, mine
     tables = [_table(kinds[key][1], entries, key[0], axes=key[4], backend=key[5], differentiable=key[6], how=how)
               for key, entries in together.items()]  # fmt: skip
-    return Plan(programs, [*tables, *alone], waiting, _made_from(groups, state))
-
-
-def _made_from(groups: Sequence[dict[str, Any]], state: Mapping[Tensor, Any]) -> tuple[int, int, int]:
-    """Which state dictionary, its length, and the number of parameters."""
-    return id(state), len(state), sum(len(group["params"]) for group in groups)
+    made_from = [list(group["params"]) for group in groups], {p: dict(held) for p, held in state.items()}
+    return Plan(programs, [*tables, *alone], waiting, empty, *made_from)
 
 
 def backend_of(p: Tensor, how: How) -> str:

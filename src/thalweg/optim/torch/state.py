@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.errors import RuleError
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch.layout import backed
 from thalweg.optim.torch.names import slot_key
 
 
@@ -19,28 +20,40 @@ def complete(state: dict[str, Any], p: Tensor, rule: Rule, program: Program, *, 
 
     master: of a parameter of 16 bits, whether "master" holds it in float32.
     """
+    if not backed(p):
+        msg = f"the memory of a parameter of shape {tuple(p.shape)} has been freed; bring it back before the step"
+        raise RuleError(msg)
     started = bool(state)  # torch's SGD counts no steps: whoever has a buffer has made one
-    state.setdefault("step", torch.tensor(float(started)))
+    state.setdefault("step", torch.tensor(float(started), device="cpu"))
     for name, initial in {**dict.fromkeys(program.slots, 0.0), **rule.slots.of(rule)}.items():
         if name in program.slots:
             key = slot_key(type(rule), name)
-            held, axis = state.get(key), {"row": -1, "col": -2}.get(rule.shapes.get(name, ""))
+            axis = {"row": -1, "col": -2}.get(rule.shapes.get(name, ""))
             like = p.detach() if axis is None else p.detach().narrow(axis, 0, 1)
+            held = _fitting(state, key, like, p)
             if held is None:
                 start = complex(initial, initial) if dtype.is_complex else initial  # a complex number is a pair of reals
                 state[key] = torch.full_like(like, start, dtype=dtype, memory_format=torch.preserve_format)
-            elif held.shape != like.shape:
-                msg = f"state {key!r} has shape {tuple(held.shape)}, its parameter {tuple(p.shape)}; it is another model's"
-                raise RuleError(msg)
             elif held.dtype != dtype or held.device != p.device or (axis is None and held.stride() != p.stride()):
                 state[key] = torch.empty_like(like, dtype=dtype).copy_(held)
-    held = state.pop("master", None)
+    held = _fitting(state, "master", p, p)
+    state.pop("master", None)
     if master and held is not None and (held.dtype, held.device, held.stride()) == (torch.float32, p.device, p.stride()):
         state["master"] = held
     elif master:
         state["master"] = torch.empty_like(p.detach(), dtype=torch.float32).copy_(p.detach() if held is None else held)
     for name, initial in rule.scalars.of(rule).items():
-        state.setdefault(slot_key(type(rule), name), torch.tensor(initial, dtype=torch.float64))
+        state.setdefault(slot_key(type(rule), name), torch.tensor(initial, dtype=torch.float64, device="cpu"))
+
+
+def _fitting(state: dict[str, Any], key: str, like: Tensor, p: Tensor) -> Tensor | None:
+    """What the state holds there, if anything. Raises RuleError where it does not fit its parameter."""
+    held = state.get(key)
+    if held is not None and (not isinstance(held, Tensor) or held.shape != like.shape or not backed(held)):
+        what = f"has shape {tuple(held.shape)}" if isinstance(held, Tensor) else f"is {type(held).__name__}"
+        msg = f"state {key!r} {what}, its parameter {tuple(p.shape)}; it is another model's"
+        raise RuleError(msg)
+    return held
 
 
 def check_rules(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]]) -> None:

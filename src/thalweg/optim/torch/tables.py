@@ -1,9 +1,9 @@
 """Tensors that are stepped together: one program, one dtype, one device, one back end.
 
-A table knows its tensors' addresses, so that a step over thousands of them is a few bulk calls and one kernel. What can have
-changed since the last step is checked in bulk: the address of every parameter (`p.data = ...` moves it) and of every gradient,
-and that the gradients are laid out as their parameters. Slots are ours: the table holds them, and is made anew after
-`load_state_dict`. `steps` and the scalars are kept side by side, and each tensor's state holds its place in them.
+A table knows its tensors' addresses, so that a step over thousands of them is a few bulk calls and one kernel. Before each step
+it is asked whether they are still what it was made from (`backends.watch`), and made anew where they are not; gradients that are
+laid out otherwise than their parameters are copied. `steps` and the scalars are kept side by side, and each tensor's state holds
+its place in them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import RuleError
-from thalweg.optim.backends import compiled
+from thalweg.optim.backends import compiled, watch
 from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.program import Program
+from thalweg.optim.torch.layout import backed
 
 KINDS = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}  # what the compiled kernels know
 HALVES = (torch.bfloat16, torch.float16)
-
-_address = torch.Tensor.data_ptr
 
 Numbers = Mapping[str, float]  # "self.lr" -> 0.1
 Mask: TypeAlias = Any  # which tensors take part: an array of bool, or EVERY
@@ -42,11 +41,16 @@ class Entry:
     group: int
     state: dict[str, Any]
 
+    def tensors(self) -> list[Tensor]:
+        """The parameter and what belongs to it, element by element."""
+        return [self.parameter, *(x for x in self.state.values() if isinstance(x, Tensor) and x.dim() == self.parameter.dim() > 0)]
+
 
 class Table(ABC):
-    """Parameters with their slots. A subclass runs the program on them."""
+    """Parameters with their slots. A subclass runs the program on them. addressed: whether it goes by their addresses."""
 
     backend = ""
+    addressed = False
 
     def __init__(
         self, programs: tuple[Program, ...], entries: Sequence[Entry], keys: Mapping[str, str], axes: int = 0, seed: int = 0
@@ -67,6 +71,12 @@ class Table(ABC):
         ]
         self.active: Mask = EVERY  # who takes part in this step
         self.copied = 0  # gradients that had to be laid out anew since the table was made
+        held = [*self.slots.values(), *([self.weights] if self.mastered else [])]
+        self.watch = watch.watch(self.parameters, held, self.addressed)
+        self.at = np.zeros(len(entries), dtype=np.int64)  # the addresses of the gradients
+        # Whose gradient may be laid out as it is and a negative or conjugate view all the same. Of real numbers that is part of a
+        # complex tensor, so its strides are even: one number alone has none that could tell.
+        self.doubtful = [k for k, p in enumerate(self.parameters) if p.numel() == 1 or not self.addressed]
 
     @property
     def elements(self) -> int:
@@ -95,8 +105,12 @@ class Table(ABC):
         """Hand what was stepped over to the parameters that are rounded copies of it."""
         if self.mastered:
             with torch.no_grad():
-                torch._foreach_copy_(self.parameters, self.weights)
+                torch._foreach_copy_(self.taking(self.parameters), self.taking(self.weights))
             self.written = [(p.data_ptr(), p._version) for p in self.parameters]
+
+    def taking(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Those, of one for each parameter, that take part in this step."""
+        return tensors if self.active is EVERY else [tensors[k] for k in np.flatnonzero(self.active)]
 
     def _follow(self) -> None:
         """Take over what somebody else has written to a parameter since: a master that still rounds to it is kept."""
@@ -107,10 +121,23 @@ class Table(ABC):
     def gradients(self) -> Found | None:
         """The gradients as they are to be used, None where there is none, and which there are. Raises RuleError for sparse ones.
 
-        None if a parameter is no longer where it was when the table was made, for who works by address.
+        None if a parameter has come to take gradients that this table cannot.
         """
-        found = [self.laid_out(p, p.grad) for p in self.parameters]
-        return found, np.array([g is not None for g in found])
+        found: list[Tensor | None] = [p.grad for p in self.parameters]
+        status = self.watch.compare(found, self.at)
+        for k in self.doubtful:
+            if (g := found[k]) is not None and (g.is_neg() or g.is_conj()):
+                status[k] = watch.ODD
+        if not status.any():
+            return found, EVERY
+        for k in np.flatnonzero(status == watch.ODD).tolist():
+            p = self.parameters[k]
+            if self.addressed and getattr(p, "grad_dtype", p.dtype) != p.dtype:
+                return None
+            found[k] = g = self.laid_out(p, found[k])
+            self.at[k] = g.data_ptr() if self.addressed else 0
+        active = status != watch.MISSING
+        return found, EVERY if active.all() else active
 
     def complete(self) -> None:
         """A gradient of 0 for who takes part in this step and got none in a later stage of it."""
@@ -139,13 +166,14 @@ class Table(ABC):
     def run(self, stage: int, gradients: list[Tensor | None], rows: compiled.Integers, inputs: dict[str, compiled.Floats]) -> Run:
         """Step the tensors whose row is not -1; the new scalars, a number for each tensor."""
 
-    def laid_out(self, p: Tensor, g: Tensor | None) -> Tensor | None:
-        """The gradient, dense, its own numbers in memory, with its parameter's strides. Raises RuleError for a sparse one."""
-        if g is None:
-            return None
+    def laid_out(self, p: Tensor, g: Tensor) -> Tensor:
+        """The gradient, dense, its own numbers in memory, with its parameter's strides. Raises RuleError where it cannot be."""
         if g.layout != torch.strided:
             msg = f"{self.program.rule}: the gradient of a parameter of shape {tuple(p.shape)} is sparse; use sparse=False"
             raise RuleError(msg)
+        if g.shape != p.shape:
+            msg = f"{self.program.rule}: a gradient of shape {tuple(g.shape)} of a parameter of shape {tuple(p.shape)}"
+            raise RuleError(f"{msg}; set it to None when you replace the data of either")
         g = g.resolve_conj().resolve_neg()  # a view that is conjugated or negated when it is read
         if g.stride() == p.stride() or (g.is_contiguous() and p.is_contiguous()):
             return g
@@ -170,7 +198,7 @@ class Table(ABC):
 
 def _side_by_side(entries: Sequence[Entry], key: str, dtype: Any) -> Any:
     """One array of a number that every state has; the states hold views of it from now on."""
-    together = torch.tensor([float(entry.state[key]) for entry in entries], dtype=dtype)
+    together = torch.tensor([float(entry.state[key]) for entry in entries], dtype=dtype, device="cpu")
     for entry, place in zip(entries, together.unbind(), strict=True):
         entry.state[key] = place
     return together.numpy()
@@ -179,48 +207,43 @@ def _side_by_side(entries: Sequence[Entry], key: str, dtype: Any) -> Any:
 class AddressTable(Table):
     """Tensors that a kernel knows by their addresses: dense, without overlap, their slots laid out as they are."""
 
+    addressed = True
+
     def __init__(
         self, programs: tuple[Program, ...], entries: Sequence[Entry], keys: Mapping[str, str], axes: int, seed: int
     ) -> None:
         super().__init__(programs, entries, keys, axes, seed)
-        sizes = np.array([p.numel() for p in self.parameters], dtype=np.int64)
-        arrays = [*self.slots.values(), *([self.noise] if self.noise else [])]
-        pointers = [list(map(_address, self.weights))] * 2 + [list(map(_address, tensors)) for tensors in arrays]
-        self.tensors = compiled.Tensors(np.array(pointers, dtype=np.int64), compiled.chunked(sizes), sizes)
-        self.homes = pointers[0]
-        self.plain = all(p.is_contiguous() for p in self.parameters)
+        self.sizes = np.array([p.numel() for p in self.parameters], dtype=np.int64)
+        arrays = [self.weights, self.weights, *self.slots.values(), *([self.noise] if self.noise else [])]
+        pointers = [[x.data_ptr() for x in tensors] for tensors in arrays]
+        self.tensors = compiled.Tensors(np.array(pointers, dtype=np.int64), compiled.chunked(self.sizes), self.sizes)
 
     def done(self) -> None:
         super().done()
         if not self.mastered:  # autograd does not see what a kernel writes
-            torch.autograd.graph.increment_version(self.parameters)
+            torch.autograd.graph.increment_version(self.taking(self.parameters))
 
     def gradients(self) -> Found | None:
-        at, addresses, active = self.tensors.addresses, list[int](), EVERY
-        found: list[Tensor | None] = []
-        simple = self.plain
-        # One visit to a tensor: of thousands, each is out of the cache by the next pass over them.
-        try:
-            for p, weight, home in zip(self.parameters, self.weights, self.homes, strict=True):
-                if weight.data_ptr() != home:
-                    return None
-                g = p.grad
-                addresses.append(g.data_ptr())
-                simple = simple and g.is_contiguous() and not g.is_neg()
-                found.append(g)
-        except (AttributeError, RuntimeError):  # a None, or a sparse gradient, which has no address
-            simple = False
-        if not simple:
-            if list(map(_address, self.weights)) != self.homes:
-                return None
-            found = [self.laid_out(p, p.grad) for p in self.parameters]
-            addresses = [0 if g is None else g.data_ptr() for g in found]
-            active = np.array(addresses) != 0  # an empty tensor has no address either, and nothing to step
-        at[1] = addresses
-        for k in np.flatnonzero((at[0] == at[1]) & (at[0] != 0)):  # p.grad = p: the kernel takes it that arrays do not overlap
-            found[k] = self.parameters[k].grad.clone()
-            at[1, k] = _address(found[k])
-        return found, active
+        given = super().gradients()
+        if given is not None:
+            found, active = given
+            here = self.tensors.addresses
+            here[1] = self.at
+            for k in np.flatnonzero((self.at == 0) & (self.sizes > 0)):
+                if found[k] is not None:
+                    self.laid_out(self.parameters[k], found[k])  # which refuses it
+            same = (np.delete(here, 1, axis=0) == self.at).any(0) & (self.sizes > 0)
+            for k in np.flatnonzero(same if active is EVERY else same & active):
+                found[k] = g = self.parameters[k].grad.clone()  # p.grad = p: the kernel takes it that arrays do not overlap
+                here[1, k] = g.data_ptr()
+        return given
+
+    def laid_out(self, p: Tensor, g: Tensor) -> Tensor:
+        g = super().laid_out(p, g)
+        if not backed(g):
+            msg = f"{self.program.rule}: the memory of a gradient of shape {tuple(g.shape)} has been freed"
+            raise RuleError(msg)
+        return g if (g.dtype, g.device) == (p.dtype, p.device) else torch.empty_like(p).copy_(g)
 
 
 class CompiledTable(AddressTable):
