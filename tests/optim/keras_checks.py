@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,128 @@ def test_it_goes_where_keras_goes(name: str) -> None:
 def test_what_keras_wraps_around_a_step_works(options: dict[str, Any]) -> None:
     ours, theirs = Optimizer(optim.Adam.like("keras"), **options), K.Adam(**options)
     np.testing.assert_allclose(trajectory(ours, 40), trajectory(theirs, 40), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_variable_without_gradient_in_some_steps_goes_where_keras_goes(name: str) -> None:
+    """deepspeed 8471: t is the optimizer's, not the variable's; so are numbers that come from it, as NAdam's product of momenta."""
+
+    def path(optimizer: Any) -> np.ndarray:
+        rng = np.random.default_rng(1)
+        made = [keras.Variable(rng.normal(size=3), dtype="float64", name=f"v{k}") for k in range(3)]
+        optimizer.build(made)
+        for k in range(10):
+            every = [keras.ops.convert_to_tensor(rng.normal(size=3)) for _ in made]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                optimizer.apply([every[0], every[1] if k % 3 == 2 else None, every[2] if k > 4 else None], made)
+        return np.stack([keras.ops.convert_to_numpy(v) for v in made])
+
+    rule, built_in = BUILT_IN[name]
+    np.testing.assert_allclose(
+        path(Optimizer(rule, learning_rate=0.01)), path(built_in(learning_rate=0.01)), rtol=1e-12, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize(
+    "rule", [optim.Adafactor(lr=0.1), optim.Muon(lr=0.1), optim.chain(optim.clip_value(0.5), optim.Muon())], ids=repr
+)
+def test_rules_by_rows_and_columns_step_matrices_and_vectors(rule: Rule) -> None:
+    """As the torch face does, which is compared with torch itself; and they are saved and found again."""
+    torch = pytest.importorskip("torch")
+    face = pytest.importorskip("thalweg.optim.torch")
+    rng = np.random.default_rng(0)
+    shapes = [(4, 3), (3,), (2, 2, 3), ()]
+    start, noise = [rng.normal(size=shape) for shape in shapes], [[rng.normal(size=shape) for shape in shapes] for _ in range(5)]
+    made = [keras.Variable(x, dtype="float64") for x in start]
+    theirs = [torch.tensor(x, requires_grad=True) for x in start]
+    ours, other = Optimizer(rule), face.Optimizer(theirs, rule)
+    for gradients in noise:
+        ours.apply([keras.ops.convert_to_tensor(g) for g in gradients], made)
+        for p, g in zip(theirs, gradients, strict=True):
+            p.grad = torch.tensor(g)
+        other.step()
+    for mine, p in zip(made, theirs, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(mine), p.detach().numpy(), rtol=1e-10, atol=1e-12)
+    assert keras.optimizers.deserialize(keras.optimizers.serialize(ours)).rule == rule
+
+
+@pytest.mark.parametrize("kind", ["float32", "numpy"])
+def test_a_gradient_of_another_dtype_or_library_is_taken(kind: str) -> None:
+    made = keras.Variable(np.ones(3), dtype="float64")
+    g = np.full(3, 0.5, "float32")
+    Optimizer(optim.SGD(lr=1.0)).apply([g if kind == "numpy" else keras.ops.convert_to_tensor(g)], [made])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(made), 0.5)
+
+
+DECAYS = [optim.AdamW(wd=0.1), optim.SGD(wd=0.1), optim.Muon(wd=0.1), optim.chain(optim.weight_decay(0.1), optim.SGD())]
+
+
+@pytest.mark.parametrize("rule", DECAYS, ids=repr)
+def test_what_is_excluded_from_decay_is_not_decayed_by_the_rule_either(rule: Rule) -> None:
+    made = [keras.Variable(np.full(2, 2.0), name=name) for name in ("kernel", "bias")]
+    optimizer = Optimizer(rule, learning_rate=1.0)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    for _ in range(2):
+        optimizer.apply([keras.ops.zeros(2, dtype="float64")] * 2, made)
+    found = [keras.ops.convert_to_numpy(v) for v in made]
+    assert (found[0] < 2).all()
+    np.testing.assert_array_equal(found[1], 2.0)
+
+
+def test_weight_decay_takes_the_place_of_the_rule_s() -> None:
+    """Once, not twice: 2 (1 - lr wd); and where it is changed on the way, or the rule has none."""
+    for rule in (optim.AdamW(wd=0.1), optim.AdamW(wd=0.3), optim.AdamW(wd=0.0), optim.Adam()):
+        made = keras.Variable(np.full(1, 2.0))
+        optimizer = Optimizer.from_config(Optimizer(rule, learning_rate=1.0, weight_decay=0.1).get_config())
+        optimizer.apply([keras.ops.zeros(1, dtype="float64")], [made])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(made), 1.8, rtol=1e-12)
+        optimizer.weight_decay = 0.5
+        optimizer.apply([keras.ops.zeros(1, dtype="float64")], [made])
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(made), 0.9, rtol=1e-12)
+    with pytest.raises(RuleError, match="would decay twice"):
+        Optimizer(optim.chain(optim.weight_decay(0.1), optim.SGD()), weight_decay=0.1)
+    with pytest.raises(RuleError, match="wd=-1"):
+        Optimizer(optim.AdamW(), weight_decay=-1.0)
+
+
+def test_two_optimizers_of_one_kind_have_two_names() -> None:
+    keras.utils.clear_session()
+    assert [Optimizer(optim.Adam()).name for _ in range(2)] == ["adam", "adam_1"]
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+def test_a_frozen_model_can_be_fitted_and_one_that_is_frozen_in_part() -> None:
+    """Nothing frozen moves, as with Keras's own."""
+    model, x, y = model_and_data()
+    for frozen in ((True, True), (True, False)):
+        for layer, still in zip(model.layers, frozen, strict=True):
+            layer.trainable = not still
+        kept = [keras.ops.convert_to_numpy(w).copy() for w in model.weights]
+        model.compile(Optimizer(optim.Adam()), loss="mse")
+        model.fit(x, y, verbose=0)
+        moved = [not np.array_equal(keras.ops.convert_to_numpy(w), before) for w, before in zip(model.weights, kept, strict=True)]
+        assert moved == [not frozen[0]] * 2 + [not frozen[1]] * 2
+
+
+@register
+@dataclass(frozen=True)
+class SGD(Rule):
+    """Of a user's own, drawn to 1, and called as one of the library's."""
+
+    lr: float = rate(0.1)
+
+    def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
+        p, g = self.decayed(p, g)
+        return p - self.lr * (g + p - 1), s
+
+
+@pytest.mark.parametrize(
+    "rule", [SGD(), optim.SGD(), optim.chain(optim.clip_value(1.0), SGD())], ids=lambda rule: type(rule).__module__
+)
+def test_a_rule_of_ones_own_called_as_one_of_the_library_s_is_loaded_as_what_it_was(rule: Rule) -> None:
+    back = keras.optimizers.deserialize(keras.optimizers.serialize(Optimizer(rule)))
+    assert type(back.rule) is type(rule)
 
 
 def test_constraints_hold_after_the_step() -> None:
@@ -166,6 +289,8 @@ def test_a_variable_without_a_gradient_stays() -> None:
 def test_wrong_use_is_one_line() -> None:
     with pytest.raises(RuleError, match="is not a rule"):
         Optimizer("adam")  # type: ignore[arg-type]
+    with pytest.raises(RuleError, match="has complex numbers"):
+        Optimizer(optim.Adam()).build([keras.Variable(np.ones(2), dtype="complex64")])
     config = Optimizer(optim.Adam()).get_config()
     config["rule"]["rule"] = "Nowhere"
     with pytest.raises(RuleError, match="the rule 'Nowhere' is not known here"):

@@ -12,6 +12,7 @@ from thalweg import jit, optim
 from thalweg.errors import RuleError
 from thalweg.optim import agc, chain, clip_norm, schedule, schedules
 from thalweg.optim.idle import idle
+from thalweg.optim.transforms import Transform
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")
@@ -300,6 +301,28 @@ def test_a_rule_that_cannot_be_lazy_is_refused_in_one_line(rule, sentence):
     table, _ = start(torch.float32)
     with pytest.raises(RuleError, match=sentence):
         fused.Optimizer(table.parameters(), rule).lazy_rows(table)
+
+
+def test_a_rule_or_transform_of_ones_own_is_not_taken_for_the_library_s_by_its_name():
+    """They may be called SGD and clip_value and move rows whose gradient is 0."""
+
+    @dataclasses.dataclass(frozen=True)
+    class SGD(optim.Rule):
+        lr: float = optim.rate(0.01)
+
+        def step(self, p, g, s, t):
+            p, g = self.decayed(p, g)
+            return p - self.lr * (g + p - 1), s
+
+    @dataclasses.dataclass(frozen=True)
+    class clip_value(Transform):
+        def __call__(self, p, g, t):
+            return g + 1
+
+    with pytest.raises(RuleError, match="lazy rows: own SGD has no idle steps"):
+        idle(SGD(), 30)
+    with pytest.raises(RuleError, match="clip_value changes rows whose gradient is 0"):
+        idle(chain(clip_value(), optim.SGD()), 30)
 
 
 def test_a_table_that_cannot_be_lazy_is_refused_in_one_line():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from thalweg import optim
 from thalweg.errors import RuleError
 from thalweg.optim import HeavyBall, Rule, Slots, State, choice, const, decay, flag, rate
+from thalweg.optim.config import from_config
 
 every_rule = pytest.mark.parametrize("rule", [make() for make in optim.RULES.values()], ids=lambda rule: type(rule).__name__)
 
@@ -298,6 +299,30 @@ def test_slots_that_are_not_there_are_named(use, sentence):
 def test_a_state_is_copied_and_pickled_with_its_slots():
     s = Centred().init(np.zeros(1))
     assert repr(pickle.loads(pickle.dumps(s))) == repr(copy.copy(s)) == repr(s)
+
+
+@dataclass(frozen=True)
+class SGD(Rule):
+    """A user's, drawn to 1."""
+
+    lr: float = rate(0.01)
+
+    def step(self, p, g, s, t):
+        p, g = self.decayed(p, g)
+        return p - self.lr * (g + p - 1), s
+
+
+@pytest.mark.parametrize("make", [lambda rule: rule, lambda rule: optim.chain(optim.clip_value(0.5), rule)], ids=["rule", "chain"])
+def test_a_rule_of_ones_own_called_as_one_of_the_library_s_is_never_taken_for_it(make):
+    """kozistr/pytorch_optimizer and others write variants under the old name: configurations tell them apart."""
+    mine, ours = make(SGD(lr=0.5)), make(optim.SGD(lr=0.5))
+    assert from_config(ours.to_config()) == ours
+    with pytest.raises(RuleError, match="of a rule of your own, SGD"):
+        from_config(mine.to_config())
+    assert from_config(mine.to_config(), lambda name: {"own SGD": SGD}[name]) == mine == type(mine).from_config(mine.to_config())
+    for kind, config in ((SGD, optim.SGD().to_config()), (optim.SGD, SGD().to_config())):
+        with pytest.raises(RuleError, match="the configuration is that of"):
+            kind.from_config(config)
 
 
 def test_a_field_without_a_kind_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 import pickle
@@ -23,6 +24,7 @@ from thalweg.optim import (
     noise,
     schedule,
     schedules,
+    transforms,
     weight_decay,
 )
 from thalweg.optim.config import from_config
@@ -378,6 +380,23 @@ def test_a_chain_goes_through_json():
     for rule in (chain(*parts, optim.AdamW(lr=0.5, amsgrad="before")), SAM(optim.SGD(lr=0.2), rho=0.1), optim.Lion(lr=0.3)):
         kept = json.loads(json.dumps(rule.to_config()))
         assert from_config(kept) == rule == type(rule).from_config(kept)
+
+
+def test_a_transform_of_ones_own_called_as_one_of_the_library_s_keeps_its_numbers_and_has_no_configuration():
+    """Two of one name in a chain were once given one field for both."""
+
+    @dataclasses.dataclass(frozen=True)
+    class clip_value(transforms.Transform):
+        c: float = optim.const(1.0)
+
+        def __call__(self, p, g, t):
+            return g * self.c
+
+    rule = chain(clip_value(5.0), optim.clip_value(2.0), optim.SGD(lr=1.0))
+    assert [each.c for each in rule.transforms] == [5.0, 2.0]
+    assert rule.step(0.0, np.array([1.0]), rule.init(0.0), 1)[0] == -2
+    with pytest.raises(RuleError, match="clip_value is a transform of your own"):
+        rule.to_config()
 
 
 def test_numbers_of_a_transform_stand_in_the_group_and_change_no_program():

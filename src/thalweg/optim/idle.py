@@ -13,25 +13,26 @@ import math
 from dataclasses import dataclass
 
 from thalweg.errors import RuleError
+from thalweg.optim import rules
 from thalweg.optim.rule import Rule
-from thalweg.optim.transforms import Chained
+from thalweg.optim.transforms import Chained, clip_norm, clip_value, freeze_nonfinite, schedule
 
-INNOCENT = ("clip_value", "clip_norm", "schedule", "freeze_nonfinite")  # transforms that leave g = 0 as it is
+INNOCENT = (clip_value, clip_norm, schedule, freeze_nonfinite)  # transforms that leave g = 0 as it is
 # rule -> the slots that fall by a factor in every idle step, and the field that is the factor
-FALLING: dict[str, dict[str, str]] = {
-    "SGD": {},
-    "SignSGD": {},
-    "AdaGrad": {},
-    "HeavyBall": {"m": "momentum"},
-    "Nesterov": {"m": "momentum"},
-    "RMSprop": {"v": "alpha", "a": "alpha", "b": "momentum"},
-    "Adadelta": {"v": "rho", "d": "rho"},
-    "Adam": {"m": "b1", "v": "b2"},
-    "AdamW": {"m": "b1", "v": "b2"},
-    "NAdam": {"m": "b1", "v": "b2"},
-    "Lion": {"m": "b2"},
+FALLING: dict[type[Rule], dict[str, str]] = {
+    rules.SGD: {},
+    rules.SignSGD: {},
+    rules.AdaGrad: {},
+    rules.HeavyBall: {"m": "momentum"},
+    rules.Nesterov: {"m": "momentum"},
+    rules.RMSprop: {"v": "alpha", "a": "alpha", "b": "momentum"},
+    rules.Adadelta: {"v": "rho", "d": "rho"},
+    rules.Adam: {"m": "b1", "v": "b2"},
+    rules.AdamW: {"m": "b1", "v": "b2"},
+    rules.NAdam: {"m": "b1", "v": "b2"},
+    rules.Lion: {"m": "b2"},
 }
-ADAMS = ("Adam", "AdamW", "NAdam")
+ADAMS = (rules.Adam, rules.AdamW, rules.NAdam)
 
 
 @dataclass(frozen=True)
@@ -50,33 +51,33 @@ class Idle:
 def idle(rule: Rule, bits: int) -> Idle:
     """The idle steps of a rule to 2^-bits of the first one. Raises RuleError for a rule that has no such form."""
     bare = rule.rule if isinstance(rule, Chained) else rule
-    name = type(bare).__name__
-    wrong = [type(t).__name__ for t in rule.transforms if type(t).__name__ not in INNOCENT] if isinstance(rule, Chained) else []
-    if name not in FALLING or wrong:
+    kind, name = type(bare), rules.known_as(type(bare))
+    wrong = [type(t).__name__ for t in rule.transforms if type(t) not in INNOCENT] if isinstance(rule, Chained) else []
+    if kind not in FALLING or wrong:
         reason = f"{wrong[0]} changes rows whose gradient is 0" if wrong else f"{name} has no idle steps in closed form"
-        msg = f"lazy rows: {reason}; rules that have are {', '.join(FALLING)}"
+        msg = f"lazy rows: {reason}; rules that have are {', '.join(each.__name__ for each in FALLING)}"
         raise RuleError(msg)
-    if bare.wd and bare.decay == "coupled" and name != "SGD":
+    if bare.wd and bare.decay == "coupled" and kind is not rules.SGD:
         msg = f'lazy rows: coupled weight decay moves idle rows of {name} nonlinearly; use decay="decoupled"'
         raise RuleError(msg)
-    ratio = _ratio(bare, name)
+    ratio = _ratio(bare)
     if ratio >= 1:
         msg = f"lazy rows: {name} moves idle rows for ever where b1 >= sqrt(b2); here b1={rule.b1}, b2={rule.b2}"  # type: ignore[attr-defined]
         raise RuleError(msg)
     terms = math.ceil(-bits * math.log(2) / math.log(ratio)) if ratio > 0 else 0
-    return Idle(terms, FALLING[name], name == "Lion", _eps(bare, name))
+    return Idle(terms, FALLING[kind], kind is rules.Lion, _eps(bare))
 
 
-def _eps(rule: Rule, name: str) -> float:
+def _eps(rule: Rule) -> float:
     """0 for AMSGrad, whose V does not fall as v does; far below 1e-20, sqrt v / eps would leave float32."""
     numbers = vars(rule)
-    fine = name in ADAMS and numbers["eps"] > 1e-20 and numbers["b1"] > 0 and numbers.get("amsgrad", "off") == "off"
+    fine = type(rule) in ADAMS and numbers["eps"] > 1e-20 and numbers["b1"] > 0 and numbers.get("amsgrad", "off") == "off"
     return float(numbers["eps"]) if fine else 0.0
 
 
-def _ratio(rule: Rule, name: str) -> float:
+def _ratio(rule: Rule) -> float:
     """By how much an idle step is shorter than the one before."""
     numbers = vars(rule)
-    if name in ADAMS:
+    if type(rule) in ADAMS:
         return float(numbers["b1"] / math.sqrt(numbers["b2"])) if numbers["b1"] else 0.0
     return float(numbers.get("momentum", 0.0))

@@ -12,17 +12,28 @@ traced with the training step. Other backends run the same program through `kera
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from thalweg.errors import RuleError
-from thalweg.optim.backends.reference import Functions, channels, evaluate, measured
+from thalweg.optim import rules
+from thalweg.optim.backends.reference import Functions, channels, evaluate, measured, newton_schulz
 from thalweg.optim.config import from_config
+from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
-from thalweg.optim.rules import RULES
-from thalweg.optim.transforms import by_itself
+from thalweg.optim.symbols import HOST
+from thalweg.optim.transforms import Chained, by_itself, chain, weight_decay
+
+
+def _mean(x: Any, axes: tuple[int, ...]) -> Any:
+    """The mean over some axes, which stay with length 1; Keras's own is of single precision on jax."""
+    return ops.sum(x, axis=axes, keepdims=True) / math.prod(x.shape[axis] for axis in axes)
+
 
 OPS: Functions = {
     "add": ops.add,
@@ -50,9 +61,10 @@ OPS: Functions = {
     "ne": ops.not_equal,
     "sum": ops.sum,
     "dot": lambda x, y: ops.sum(x * y),
-    "mean_channel": lambda x: ops.mean(x, axis=channels(len(x.shape)), keepdims=True),
-    "mean_row": lambda x: ops.mean(x, axis=-1, keepdims=True),
-    "mean_col": lambda x: ops.mean(x, axis=-2, keepdims=True),
+    "mean_channel": lambda x: _mean(x, channels(len(x.shape))),
+    "mean_row": lambda x: _mean(x, (-1,)),
+    "mean_col": lambda x: _mean(x, (-2,)),
+    "newton_schulz": lambda x, a, b, c, eps, steps: newton_schulz(x, a, b, c, eps, steps, lambda y: ops.swapaxes(y, -1, -2)),
 }
 OWN: dict[str, type[Rule]] = {}  # rules that users have registered
 HALVES = ("float16", "bfloat16")  # slots and steps of such variables are in 32 bits
@@ -68,11 +80,14 @@ def register(rule: type[Rule]) -> type[Rule]:
 class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
     """Step variables by a rule. learning_rate: a number, schedule or function, which takes the place of the rule's lr.
 
-    Other arguments are those of `keras.optimizers.Optimizer`; its weight_decay is Keras's own (decoupled), beside the rule's wd.
-    Raises RuleError for what is no rule, or for a learning rate where the rule has none.
+    weight_decay: takes the place of the rule's wd where it has one; else it is Keras's own, decoupled. What is excluded from it has
+    no decay at all. Other arguments are those of `keras.optimizers.Optimizer`.
+    Raises RuleError for what is no rule, or for a number that the rule does not have or allow.
     """
 
-    def __init__(self, rule: Rule, learning_rate: Any = None, name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, rule: Rule, learning_rate: Any = None, name: str | None = None, weight_decay: float | None = None, **options: Any
+    ) -> None:
         what: object = rule
         if not isinstance(what, Rule):
             msg = f"{rule!r} is not a rule; give one made from a class of thalweg.optim, as in optim.Adam(lr=1e-3)"
@@ -80,56 +95,91 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         if learning_rate is not None and not hasattr(rule, "lr"):
             msg = f"{type(rule).__name__} has no lr that learning_rate={learning_rate!r} could replace"
             raise RuleError(msg)
+        if weight_decay is not None:
+            if _decays(rule) and not rule.wd:
+                msg = f"weight_decay={weight_decay!r} beside the one in {rule!r} would decay twice: leave one of them out"
+                raise RuleError(msg)
+            rule.replace(wd=weight_decay)  # refuses what is not allowed
+        by_itself(rule)
         own = getattr(rule, "lr", 0.0) if learning_rate is None else learning_rate
-        super().__init__(learning_rate=own, name=name or type(rule).__name__.lower(), **options)
+        super().__init__(learning_rate=own, name=name or _name(rule), weight_decay=weight_decay, **options)
         self.rule = rule
-        self.program = by_itself(rule)
+        self._rules: list[Rule] = []  # of each variable: without decay, or in the form for its axes
+        self._programs: list[Program] = []
         self._slots: dict[str, list[Any]] = {}
         self._torch: Any = None
 
     def build(self, variables: list[Any]) -> None:
-        """Make the slots: a variable like each trainable one, a number in 64 bits for each scalar of the rule."""
+        """Make the slots: a variable like each trainable one, a number for each scalar of the rule. RuleError for complex ones."""
         if self.built:
             return
         super().build(variables)
-        slots, scalars = self.rule.slots.of(self.rule), self.rule.scalars.of(self.rule)
-        for name in self.program.slots:
-            self._slots[name] = [self._like(variable, name, slots[name]) for variable in variables]
-        for name in self.program.scalars:
-            self._slots[name] = [self._like(variable, name, scalars[name], shape=()) for variable in variables]
-        if keras.backend.backend() == "torch":
+        for variable in variables:
+            if variable.dtype.startswith("complex"):
+                msg = f"{variable.path} has complex numbers; give their real and imaginary parts as variables of their own"
+                raise RuleError(msg)
+            decayed = self.rule if self._use_weight_decay(variable) else _undecayed(self.rule)
+            self._rules.append(decayed.suited(len(variable.shape)))
+            self._programs.append(by_itself(self._rules[-1]))
+        for name in dict.fromkeys(name for program in self._programs for name in (*program.slots, *program.scalars)):
+            self._slots[name] = [self._slot(*each, name) for each in zip(variables, self._rules, self._programs, strict=True)]
+        moved = [variable for variable in variables if not self._overwrite_variable_with_gradient(variable)]
+        if keras.backend.backend() == "torch" and moved:
             from thalweg.optim.keras_torch import Together
 
-            self._torch = Together(self.rule, variables, {name: self._slots[name] for name in self._slots})
+            self._torch = Together(variables, self._rules, self._slots)
 
-    def _like(self, variable: Any, name: str, value: float, shape: tuple[int, ...] | None = None) -> Any:
-        if self._overwrite_variable_with_gradient(variable):
+    def _slot(self, variable: Any, rule: Rule, program: Program, name: str) -> Any:
+        """A slot or scalar of a variable, None where it has none."""
+        if self._overwrite_variable_with_gradient(variable) or name not in {**program.slots, **program.scalars}:
             return None
-        dtype = "float32" if variable.dtype in HALVES else variable.dtype
+        value = {**rule.slots.of(rule), **rule.scalars.of(rule)}[name]
+        shape, kind = () if name in program.scalars else tuple(variable.shape), rule.shapes.get(name)
+        shape = (*shape[:-1], 1) if kind == "row" else (*shape[:-2], 1, shape[-1]) if kind == "col" else shape
         path = getattr(variable, "path", variable.name).replace("/", "_").replace(":", "_")
         return self.add_variable(
-            variable.shape if shape is None else shape,
+            shape,
             initializer=keras.initializers.Constant(value),
-            dtype=dtype,
-            layout=getattr(variable, "_layout", None) if shape is None else None,
+            dtype="float32" if variable.dtype in HALVES else variable.dtype,
+            layout=getattr(variable, "_layout", None) if shape == tuple(variable.shape) else None,
             name=f"{path}_{name}",
         )
 
+    def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
+        """One step; gradients may be NumPy arrays too."""
+        tensors = [ops.convert_to_tensor(g) if isinstance(g, np.ndarray | np.generic) else g for g in grads]
+        super().apply(tensors, trainable_variables)
+
+    def _apply_weight_decay(self, variables: list[Any]) -> None:
+        if not self.rule.wd:  # else the rule does it
+            super()._apply_weight_decay(variables)
+
+    def _wd(self) -> float:
+        """The rule's weight decay, as it stands now."""
+        return float(self.rule.wd if self.weight_decay is None else self.weight_decay)
+
     def _backend_update_step(self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
-        if self._torch is None:
-            super()._backend_update_step(grads, trainable_variables, learning_rate)
-        else:
-            self._torch.step(grads, trainable_variables, float(learning_rate), int(self.iterations))
+        if self._torch is not None:
+            self._torch.step(grads, trainable_variables, float(learning_rate), self._wd(), int(self.iterations))
+            return
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+        places = [self._get_variable_index(variable) for variable in trainable_variables]
+        for name, kept in self._slots.items():  # a scalar that is one for all goes on for those without a gradient too
+            for stepped in [k for k in places if shared(self._programs[k], name)][:1]:
+                for k in range(len(kept)):
+                    if k not in places and kept[k] is not None:
+                        self.assign(kept[k], kept[stepped])
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """One variable's step by its program."""
         place = self._get_variable_index(variable)
+        rule, program = self._rules[place], self._programs[place]
         dtype = "float32" if variable.dtype in HALVES else variable.dtype
-        inputs = {f"self.{name}": value for name, value in vars(self.rule).items()}
+        inputs = {f"self.{name}": value for name, value in vars(rule).items()} | {"self.wd": self._wd()}
         inputs |= {f"s.{name}": kept[place] for name, kept in self._slots.items()}
         inputs |= {"self.lr": ops.cast(learning_rate, dtype), "t": ops.cast(self.iterations + 1, dtype)}
-        inputs |= {"p": ops.cast(variable, dtype), "g": ops.cast(gradient, dtype), **measured(variable.shape)}
-        program = self.program
+        inputs |= {"p": ops.cast(variable, dtype), "g": ops.cast(ops.cast(gradient, variable.dtype), dtype)}
+        inputs |= measured(variable.shape, float(np.finfo(dtype).eps))
         values = {at: inputs[name] for name, at in program.inputs.items()}
         evaluate(program, range(len(program.nodes)), values, OPS)
         for name, at in {**program.slots, **program.scalars}.items():
@@ -151,7 +201,12 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         rule = given.pop("rule")
 
         def find(name: str) -> type[Rule]:
-            kind = RULES.get(name.lower()) or (custom_objects or {}).get(name) or OWN.get(name)
+            bare = name.removeprefix(rules.OWN)
+            kind = (
+                {each.__name__: each for each in rules.KNOWN.values()}.get(name)
+                or (custom_objects or {}).get(bare)
+                or OWN.get(bare)
+            )
             if kind is None:
                 msg = f"the rule {name!r} is not known here: decorate its class with thalweg.optim.keras.register"
                 raise RuleError(msg)
@@ -162,6 +217,29 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         if isinstance(rate, dict):
             rate = keras.optimizers.schedules.deserialize(rate, custom_objects=custom_objects)
         return cls(made, learning_rate=rate if hasattr(made, "lr") else None, **given)
+
+
+def shared(program: Program, name: str) -> bool:
+    """Whether a scalar is the same for all tensors: it comes from the numbers of the rule and the time alone."""
+    return name in program.scalars and program.nodes[program.scalars[name]].level == HOST
+
+
+def _name(rule: Rule) -> str:
+    """A name as Keras gives them: "adam", "adam_1", ..."""
+    base = type(rule).__name__.lower()
+    count = keras.backend.get_uid(base)
+    return base if count == 1 else f"{base}_{count - 1}"
+
+
+def _decays(rule: Rule) -> bool:
+    return bool(rule.wd) or (isinstance(rule, Chained) and any(isinstance(each, weight_decay) for each in rule.transforms))
+
+
+def _undecayed(rule: Rule) -> Rule:
+    """The rule without any weight decay."""
+    if not isinstance(rule, Chained):
+        return rule.replace(wd=0.0)
+    return chain(*(each for each in rule.transforms if not isinstance(each, weight_decay)), rule.rule.replace(wd=0.0))
 
 
 __all__ = ["Optimizer", "register"]

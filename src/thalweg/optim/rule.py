@@ -265,16 +265,20 @@ class Rule(ABC):
         return replace(self, **cast(Any, changes))
 
     def to_config(self) -> dict[str, float | bool | str]:
-        """Everything that makes this rule, for JSON: its class's name under "rule", then its fields."""
-        return {"rule": type(self).__name__, **{each.name: getattr(self, each.name) for each in fields(self)}}
+        """Everything that makes this rule, for JSON: its class's name under "rule" (see `rules.known_as`), then its fields."""
+        from thalweg.optim.rules import known_as
+
+        return {"rule": known_as(type(self)), **{each.name: getattr(self, each.name) for each in fields(self)}}
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
         """The rule that `to_config` wrote; absent fields keep their defaults. RuleError: another rule's, or a faulty value."""
+        from thalweg.optim.rules import known_as
+
         given = dict(config)
         name = given.pop("rule", None)
-        if name != cls.__name__:
-            msg = f"the configuration is that of {name!r}, not of {cls.__name__!r}; find its class with thalweg.optim.get"
+        if name != known_as(cls):
+            msg = f"the configuration is that of {name!r}, not of {known_as(cls)!r}; find its class with thalweg.optim.get"
             raise RuleError(msg)
         return cls().replace(**given)
 

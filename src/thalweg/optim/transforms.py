@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from thalweg.errors import RuleError
 from thalweg.optim import ops
 from thalweg.optim.rule import Rule, Stages, State, Value, checked, choice, const
+from thalweg.optim.rules import known_as
 
 if TYPE_CHECKING:
     from thalweg.optim.program import Program
@@ -181,7 +182,7 @@ def chain(*parts: Transform | Rule) -> Rule:
             msg = f"chain: {each!r} is not a transform; they are {', '.join(TRANSFORMS)}, and come before the rule"
             raise RuleError(msg)
         name = type(each).__name__
-        count = 1 + sum(kind is type(each) for _, kind, _ in links)
+        count = 1 + sum(kind.__name__ == name for _, kind, _ in links)  # by name: one of a user's own may have that of ours
         prefix = name if count == 1 else f"{name}{count}"
         declared = {other.name for other in _declared(type(each))}
         numbers |= {f"{prefix}_{key}": getattr(each, key) for key in declared}
@@ -281,7 +282,7 @@ def _kind(base: type[Rule], links: tuple[Link, ...]) -> type[Rule]:
     space: dict[str, Any] = {"base": base, "links": links, "__module__": __name__, "__repr__": Chained.__repr__}
     if base.suited is not Rule.suited:
         space["suited"] = _suited
-    made = make_dataclass("|".join([*names, base.__name__]), own, bases=(Chained, base), namespace=space, frozen=True, repr=False)
+    made = make_dataclass("|".join([*names, known_as(base)]), own, bases=(Chained, base), namespace=space, frozen=True, repr=False)
     made.__doc__ = base.__doc__
     return made
 
@@ -301,9 +302,9 @@ def _bare(kind: type[Any], given: dict[str, Any]) -> Any:
 
 def by_itself(rule: Rule) -> Program:
     """The program for a library that steps one tensor at a time. Raises RuleError for a rule that needs more than that."""
-    held = {type(each).__name__ for each in rule.transforms} if isinstance(rule, Chained) else set()
+    held = {type(each) for each in rule.transforms} if isinstance(rule, Chained) else set()
     program = rule.program()
-    wants = [name for name in ("noise", "freeze_nonfinite") if name in held]
+    wants = [kind.__name__ for kind in (noise, freeze_nonfinite) if kind in held]
     if program.whole_model or wants:
         what = wants[0] if wants else 'a norm over="all"'
         msg = f"{rule!r}: {what} needs all tensors of a step, which only thalweg.optim.torch has; use your library's own"

@@ -51,6 +51,7 @@ __all__ = [
     "Signum",
     "Yogi",
     "get",
+    "known_as",
 ]
 
 RULES: dict[str, type[Rule]] = {
@@ -66,6 +67,8 @@ RULES: dict[str, type[Rule]] = {
 
 MATRIX: dict[str, type[Rule]] = {"adafactor": Adafactor, "muon": Muon}  # by rows and columns
 STAGED: dict[str, type[Rule]] = {"heun": Heun, "rk": RK, "rk23": RK23, "rk45": RK45}  # several gradients a step
+KNOWN: dict[str, type[Rule]] = {**RULES, **MATRIX, **STAGED}
+OWN = "own "  # before the name of a rule of one's own that is called as one of these
 
 
 def get(name: str) -> type[Rule]:
@@ -73,9 +76,17 @@ def get(name: str) -> type[Rule]:
 
     Raises RuleError for an unknown name, with the nearest ones.
     """
-    key = str(name).lower().replace("-", "").replace("_", "")
-    known = {**RULES, **MATRIX, **STAGED}
-    if key not in known:
-        msg = f"there is no rule {name!r}.{near_misses(key, known)}"
+    key = _key(name)
+    if key not in KNOWN:
+        msg = f"there is no rule {name!r}.{near_misses(key, KNOWN)}"
         raise RuleError(msg)
-    return known[key]
+    return KNOWN[key]
+
+
+def known_as(kind: type[Rule]) -> str:
+    """What files and parameter groups call a rule: its class's name, "own Adam" for a user's own that is called as one of these."""
+    return kind.__name__ if KNOWN.get(_key(kind.__name__), kind) is kind else OWN + kind.__name__
+
+
+def _key(name: str) -> str:
+    return str(name).lower().replace("-", "").replace("_", "")

@@ -44,7 +44,7 @@ class SGD(Optimizer):
         super().__init__(params, rule_of(rules.HeavyBall, given, type(self).__name__), lr=lr, nesterov=nesterov, **options)
 
     def _described(self, rule: Rule) -> dict[str, Any]:
-        return {"rule": "SGD", **group_of(rule)} if isinstance(rule, rules.HeavyBall) else super()._described(rule)
+        return {"rule": "SGD", **group_of(rule)} if type(rule) is rules.HeavyBall else super()._described(rule)
 
     def rule_of(self, group: dict[str, Any]) -> Rule:
         """The rule of a parameter group, as its numbers stand now."""

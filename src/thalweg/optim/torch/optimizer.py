@@ -23,6 +23,7 @@ from thalweg.optim.backends.lockstep import finished, merged
 from thalweg.optim.idle import idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
+from thalweg.optim.rules import known_as
 from thalweg.optim.torch import state as states
 from thalweg.optim.torch.lazy import Rows
 from thalweg.optim.torch.names import group_of, misspelt, rule_of, slot_key
@@ -100,7 +101,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         super().__init__(params, {**numbers, **self.switches, **switches})
 
     def _described(self, rule: Rule) -> dict[str, Any]:
-        name = type(rule).__name__
+        name = known_as(type(rule))
         if type(self._kinds.setdefault(name, rule)) is not type(rule):
             msg = f"two rules of one optimizer are called {name}; give them (or the functions in them) names of their own"
             raise RuleError(msg)
