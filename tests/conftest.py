@@ -21,11 +21,49 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # Keras' own default needs TensorFlow
 
+# Every machine is a bare one to the tests: no home that can be written to, no language, no cache but what the tests make.
+CACHE = Path(__file__).parent.parent / ".pytest_cache"
+os.environ |= {
+    "HOME": "/nonexistent",
+    "LC_ALL": "C",
+    "THALWEG_CACHE": str(CACHE / "kernels"),
+    "MPLCONFIGDIR": str(CACHE / "matplotlib"),
+}
+for name in ("LANG", "LANGUAGE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+    os.environ.pop(name, None)
+
 # A slow machine fails no test: neither a deadline nor the check of how long examples take to make.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("default", PATIENT, max_examples=50, derandomize=True)
 settings.register_profile("fuzz", PATIENT, max_examples=2500, derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def _no_fonts_of_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are drawn as on a machine without Chinese fonts; a test that wants them asks for `machine_fonts`."""
+    if "machine_fonts" not in request.fixturenames:
+        monkeypatch.setattr("thalweg.fonts.cjk_family", lambda: None)
+
+
+@pytest.fixture
+def machine_fonts() -> Iterator[None]:
+    """The fonts that this machine has; skipped where none of them has Chinese characters."""
+    from thalweg import fonts, style
+
+    caches = (fonts.here, fonts.cjk_family, style._settings)
+
+    def forget() -> None:
+        for cached in caches:
+            cached.cache_clear()
+
+    forget()
+    try:
+        if fonts.cjk_family() is None:
+            pytest.skip("no font with Chinese characters: apt-get install fonts-noto-cjk")
+        yield
+    finally:
+        forget()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 import thalweg
-from thalweg import cli, doctor, style, threads
+from thalweg import cli, doctor, fonts, threads
+
+look_for_fonts = fonts.cjk_family.__wrapped__  # before the tests hide it
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_the_report_tells_the_truth() -> None:
     assert "error" not in facts["jit"]
     if facts["packages"]["torch"]:
         assert "cpu" in facts["torch"]["devices"]
-    assert (facts["cjk_font"] is None) == (style.cjk_family() is None)
+    assert (facts["cjk_font"] is None) == (fonts.cjk_family() is None)
 
 
 @pytest.mark.usefixtures("without_torch")
@@ -59,7 +61,7 @@ def test_a_library_that_cannot_be_imported_is_a_line(module: str, fact: str, mon
     """None in sys.modules is Python's own way to make an import fail."""
     monkeypatch.setattr(doctor, "_version", lambda name: "1.0" if name == module else None)
     monkeypatch.setitem(sys.modules, module, None)
-    style.cjk_family.cache_clear()
+    monkeypatch.setattr(fonts, "cjk_family", look_for_fonts)
     result = run("--json")
     assert result.exit_code == 0
     assert "Error: import of" in json.loads(result.stdout)["result"][fact]["error"]
@@ -81,7 +83,7 @@ def test_a_question_that_fails_costs_its_own_line(probe: str, monkeypatch: pytes
 
 @pytest.mark.usefixtures("without_torch")
 def test_what_is_missing_comes_with_what_it_is_for_and_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(style, "cjk_family", lambda: None)
+    monkeypatch.setattr(fonts, "cjk_family", lambda: None)
     monkeypatch.setattr(doctor, "_browser", lambda: None)
     missing = doctor.report()["missing"]
     assert isinstance(missing, list)
@@ -94,6 +96,7 @@ def test_what_is_missing_comes_with_what_it_is_for_and_one_command(monkeypatch: 
 def test_the_home_directory_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / "secret"
     monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("THALWEG_CACHE")
     monkeypatch.setenv("THALWEG_DATA", f"{home}/data")
     monkeypatch.setenv("THALWEG_OTHER", f"{home}-not")
     assert doctor.report()["environment"] == {"THALWEG_DATA": "~/data", "THALWEG_OTHER": f"{home}-not"}

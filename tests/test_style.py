@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import warnings
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -12,9 +14,7 @@ import pytest
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from thalweg import style
-
-needs_cjk = pytest.mark.skipif(style.cjk_family() is None, reason="no font with Chinese characters: apt-get install fonts-noto-cjk")
+from thalweg import fonts, style
 
 
 def picture(title: str = "数学 <b> & $", alt: str = "a line", salt: str = "", n: int = 3) -> str:
@@ -28,7 +28,7 @@ def picture(title: str = "数学 <b> & $", alt: str = "a line", salt: str = "", 
 # ---- text
 
 
-@needs_cjk
+@pytest.mark.usefixtures("machine_fonts")
 def test_chinese_labels_have_glyphs():
     """matplotlib warns of each glyph that it draws as an empty box; with the font found it warns of none."""
     with warnings.catch_warnings():
@@ -39,7 +39,7 @@ def test_chinese_labels_have_glyphs():
         style.svg(fig, "能量")
 
 
-@needs_cjk
+@pytest.mark.usefixtures("machine_fonts")
 def test_minus_signs_and_latin_letters_have_glyphs_beside_chinese_ones():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -156,13 +156,59 @@ def test_lines_differ_without_colour():
 
 def test_only_families_that_are_there_are_asked_for():
     """matplotlib logs a line per text for each family that is absent."""
-    present = {entry.name for entry in font_manager.fontManager.ttflist}
-    assert set(style._settings()["font.family"]) <= present
+    families = style._settings()["font.family"]
+    assert set(families) <= {entry.name for entry in font_manager.fontManager.ttflist}
+
+
+def sketch() -> str:
+    fig, axes = style.figure()
+    axes.plot([-1, 1], [-1e-3, 1e6])
+    axes.set(title="互信息：内积与余弦 तुम ไทย 😀", xlabel="轮数", ylabel="能量（nat）")
+    axes.text(0, 0, "粗体", fontweight="bold")
+    return style.svg(fig, "能量")
+
+
+def test_a_picture_needs_no_font_of_this_machine(caplog):
+    """Without Chinese fonts each label was a warning of matplotlib's, with them two or three lines of its log."""
+    assert "互信息：内积与余弦 तुम ไทย 😀" in texts_of(sketch())
+    assert caplog.records == []
+    assert "thalweg" not in re.sub(r'aria-label="[^"]*"', "", sketch())  # names of our own mean nothing to a browser
+    assert "'Noto Sans CJK SC'" in sketch()
+
+
+@pytest.mark.usefixtures("machine_fonts")
+def test_pixels_take_the_simplified_face_and_log_nothing(caplog):
+    """fontconfig's list was taken in its order: the bold file first, and of that the Japanese face."""
+    fig, axes = style.figure()
+    axes.set_title("直骨")
+    FigureCanvasAgg(fig).draw()
+    assert caplog.records == []
+    names = [entry for entry in font_manager.fontManager.ttflist if entry.name == fonts.CHINESE]
+    assert sorted(entry.weight for entry in names) == [400, 700]
+    if "CJK" in fonts.cjk_family():
+        assert fonts.cjk_family().endswith("SC")
+
+
+def test_a_picture_has_the_same_bytes_with_and_without_fonts(machine_fonts, monkeypatch):
+    with_fonts = sketch()
+    monkeypatch.setattr(fonts, "cjk_family", lambda: None)
+    fonts.here.cache_clear()
+    style._settings.cache_clear()
+    assert sketch() == with_fonts
+
+
+def test_boxes_are_what_their_script_makes():
+    path = Path(__file__).parent.parent / "scripts" / "boxes_font.py"
+    made = runpy.run_path(str(path))["made"]()
+    assert made == Path(fonts.__file__).with_name("boxes.ttf").read_bytes()
 
 
 @pytest.fixture
 def no_known_family(monkeypatch):
-    monkeypatch.setattr(style, "CJK_FAMILIES", ())
+    monkeypatch.setattr(fonts, "FAMILIES", ())
+
+
+ask_fontconfig = fonts.cjk_family.__wrapped__  # before the tests hide it
 
 
 @pytest.mark.usefixtures("no_known_family")
@@ -171,8 +217,8 @@ def test_without_fontconfig_there_is_no_chinese_font(monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(style.subprocess, "run", fail)
-    assert style.cjk_family.__wrapped__() is None
+    monkeypatch.setattr(fonts.subprocess, "run", fail)
+    assert ask_fontconfig() is None
 
 
 @pytest.mark.usefixtures("no_known_family")
@@ -181,5 +227,5 @@ def test_a_font_that_is_newer_than_matplotlibs_list_is_found_by_fontconfig(monke
     (tmp_path / "broken.ttf").write_text("no font")
     there = font_manager.findfont("DejaVu Sans")
     listed = subprocess.CompletedProcess([], 0, stdout=f"{tmp_path}/absent.ttf: \n{tmp_path}/broken.ttf: \n{there}: \n")
-    monkeypatch.setattr(style.subprocess, "run", lambda *args, **kwargs: listed)
-    assert style.cjk_family.__wrapped__() == "DejaVu Sans"
+    monkeypatch.setattr(fonts.subprocess, "run", lambda *args, **kwargs: listed)
+    assert ask_fontconfig() == "DejaVu Sans"

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from thalweg import __version__, jit, style, threads
+from thalweg import __version__, fonts, jit, threads
 from thalweg.console import Console, plain_columns
 from thalweg.files import size_text
 from thalweg.options import command as define
@@ -45,7 +45,7 @@ def report() -> dict[str, object]:
         "blas": _attempt(_blas),
         "jit": _attempt(_jit),
         "torch": _attempt(_torch) if packages["torch"] is not None else None,
-        "cjk_font": _attempt(style.cjk_family),
+        "cjk_font": _attempt(fonts.cjk_family),
         "browser": _attempt(_browser),
         "environment": {name: value for name, value in sorted(os.environ.items()) if name.startswith("THALWEG_")},
     }

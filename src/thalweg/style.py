@@ -6,13 +6,14 @@ matplotlib is imported at the first figure. Figures are made without pyplot, so 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import re
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+from thalweg import fonts
 from thalweg.errors import visible
 
 if TYPE_CHECKING:
@@ -26,43 +27,14 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW, BLACK = (
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 GREY = "#666666"
 
-CJK_FAMILIES = (
-    "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "PingFang SC", "Microsoft YaHei",
-    "SimHei", "Heiti TC", "Noto Serif CJK SC", "Droid Sans Fallback",
-)  # fmt: skip
-
-
-@functools.cache
-def cjk_family() -> str | None:
-    """A font family with Chinese glyphs, or None: matplotlib's list first, then what fontconfig knows of newer fonts."""
-    from matplotlib import font_manager
-
-    present = {entry.name for entry in font_manager.fontManager.ttflist}
-    found = next((family for family in CJK_FAMILIES if family in present), None)
-    if found:
-        return found
-    try:
-        listed = subprocess.run(["fc-list", ":lang=zh", "file"], capture_output=True, text=True, timeout=10).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    for path in sorted(line.rstrip(": ") for line in listed.splitlines()):
-        try:
-            font_manager.fontManager.addfont(path)
-            return font_manager.FontProperties(fname=path).get_name()
-        except (OSError, RuntimeError):
-            continue
-    return None
-
 
 @functools.cache
 def _settings() -> dict[str, Any]:
     from cycler import cycler
 
-    chinese = cjk_family()
     lines = cycler(color=CYCLE) + cycler(linestyle=["-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))])
     return {
-        # an absent family would log a line per text, so only what is there is named; glyphs fall back along the list
-        "font.family": ["DejaVu Sans", *([chinese] if chinese else [])],
+        "font.family": fonts.here(),  # glyphs fall back along the list
         "font.size": 10.5,
         "axes.titlesize": 11.5,
         "axes.titlelocation": "left",
@@ -87,6 +59,25 @@ def style() -> Any:
     import matplotlib
 
     return matplotlib.rc_context(cast(Any, _settings()))
+
+
+@contextlib.contextmanager
+def anywhere(fig: Figure) -> Iterator[None]:
+    """A context in which the figure's texts are as wide as on every other machine, whatever fonts this one has."""
+    import matplotlib
+    from matplotlib.text import Text
+
+    families = fonts.everywhere()
+    texts = cast("list[Text]", fig.findobj(Text))
+    before = [text.get_fontfamily() for text in texts]
+    try:
+        with style(), matplotlib.rc_context({"font.family": families}):
+            for text in texts:
+                text.set_fontfamily(families)
+            yield
+    finally:
+        for text, its in zip(texts, before, strict=True):
+            text.set_fontfamily(its)
 
 
 def figure(width: float = 5.2, height: float = 3.3) -> tuple[Figure, Axes]:
@@ -129,11 +120,12 @@ def svg(fig: Figure | None, alt: str, *, salt: str = "") -> str:
         msg = "there is no figure to draw: the axes belong to none"
         raise ValueError(msg)
     out = io.StringIO()
-    with style(), matplotlib.rc_context({"svg.hashsalt": f"thalweg {salt or alt}"}):
+    with anywhere(fig), matplotlib.rc_context({"svg.hashsalt": f"thalweg {salt or alt}"}):
         fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
+    text = re.sub(r"<text[^>]*>", lambda tag: fonts.in_svg(tag[0]), text)
     # matplotlib numbers its groups from 1 in every figure: ids that nothing names would clash on a page of several
     named = set(re.findall(r"""(?:href="|url\()#([^")]+)""", text))
     own = re.compile(r' id="([^"]*)"')

@@ -17,7 +17,6 @@ from click.testing import CliRunner
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from thalweg import style
 from thalweg.cli import program
 from thalweg.errors import InputError, MissingExtraError, OutputExistsError, UnknownWordError
 from thalweg.words import WordVectors, drawing, labels, maps
@@ -255,17 +254,14 @@ def test_long_and_hostile_words_are_shown_harmlessly() -> None:
 # ---- fonts
 
 
-@pytest.mark.skipif(style.cjk_family() is None, reason="no font with Chinese characters: apt-get install fonts-noto-cjk")
+@pytest.mark.usefixtures("machine_fonts")
 def test_chinese_names_have_glyphs(tmp_path: Path) -> None:
     """matplotlib warns of each glyph that it draws as an empty box, and every warning is an error here."""
     vectors(3, words=["机场", "飞机", "河流"]).map().save(tmp_path / "map.png")
 
 
-def test_a_missing_font_is_one_warning_with_its_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_font_is_one_warning_with_its_remedy(tmp_path: Path) -> None:
     found = vectors(3, words=["机场", "飞机", "河流"]).map()
-    plain = {**style._settings(), "font.family": ["DejaVu Sans"]}
-    monkeypatch.setattr(style, "_settings", lambda: plain)
-    monkeypatch.setattr(style, "cjk_family", lambda: None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found.save(tmp_path / "map.png")

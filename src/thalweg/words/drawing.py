@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalweg import style
+from thalweg import fonts, style
 from thalweg.errors import visible
 from thalweg.page import Exhibit, Markup, document, exhibit_html, join, raw_svg, table, tag
 from thalweg.words import labels
@@ -74,10 +74,8 @@ def _names(axes: Any, word_map: WordMap, points: Doubles, frame: tuple[float, fl
         )
         for rank, (word, group) in enumerate(zip(word_map.words[:MOST_NAMES], word_map.cluster, strict=False))
     ]  # fmt: skip
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with style.anywhere(axes.figure):
         widths = [text.get_window_extent(renderer).width * 72 / axes.figure.dpi for text in texts]
-    _warn_of_glyphs([str(warning.message) for warning in caught], word_map.words)
     sizes = np.stack([np.asarray(widths) + 1, np.full(len(widths), SIZE * 1.2)], axis=1)
     centres = labels.place(points, sizes, frame)
     for text, centre, size, point in zip(texts, centres, sizes, points, strict=False):
@@ -89,16 +87,6 @@ def _names(axes: Any, word_map: WordMap, points: Doubles, frame: tuple[float, fl
         if edge is not None:
             axes.plot(*zip(point, edge, strict=True), color="#999999", linewidth=0.5, linestyle="-", zorder=2)
     return int(np.isfinite(centres[:, 0]).sum())
-
-
-def _warn_of_glyphs(complaints: list[str], words: list[str]) -> None:
-    """One warning in place of matplotlib's many, if the fonts here lack characters of the words."""
-    if not any(complaint.startswith("Glyph") for complaint in complaints):
-        return
-    chinese = style.cjk_family() is None and any("\u4e00" <= ch <= "\u9fff" for word in words for ch in word)
-    remedy = "apt-get install fonts-noto-cjk" if chinese else "install a font that has them"
-    which = "Chinese characters" if chinese else "some characters of these words"
-    warnings.warn(f"no font here has {which}, so a PNG shows boxes for them (SVG and HTML do not): {remedy}", stacklevel=2)
 
 
 def shortened(word: str) -> str:
@@ -135,11 +123,15 @@ def luminance(rgb: Doubles) -> float:
 
 
 def png(word_map: WordMap) -> bytes:
-    """The picture as a PNG file."""
+    """The picture as a PNG file. Warns, once, of characters that no font here has."""
+    if missing := fonts.lacking(map(shortened, word_map.words[:MOST_NAMES])):
+        chinese = any("\u4e00" <= ch <= "\u9fff" for ch in missing)
+        which = "Chinese characters" if chinese else f"{len(missing)} of these characters ({missing[:10]})"
+        remedy = "apt-get install fonts-noto-cjk" if chinese else "install a font that has them"
+        warnings.warn(f"no font here has {which}, so a PNG shows boxes for them (SVG and HTML do not): {remedy}", stacklevel=2)
     out = io.BytesIO()
     fig = figure(word_map)[0]
-    with style.style(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # said once already
+    with style.style():
         fig.savefig(out, format="png", dpi=200, metadata={"Software": None})
     return out.getvalue()
 
@@ -150,12 +142,8 @@ def svg(word_map: WordMap) -> str:
 
 
 def _drawn(word_map: WordMap) -> tuple[str, int]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "no font here")  # the reader's browser has its own
-        fig, named = figure(word_map)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")
-        return style.svg(fig, f"{_title(word_map)}: {', '.join(map(shortened, word_map.words[:8]))}"), named
+    fig, named = figure(word_map)
+    return style.svg(fig, f"{_title(word_map)}: {', '.join(map(shortened, word_map.words[:8]))}"), named
 
 
 def page(word_map: WordMap) -> str:

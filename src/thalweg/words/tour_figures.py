@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,10 +68,9 @@ def word_map(vectors: WordVectors, text: dict[str, str]) -> Exhibit | None:
         "groups": found.n_clusters,
         "words": text["comma"].join(map(drawing.shortened, found.words[:8])),
     }
-    with _WithoutComplaintsOfGlyphs():
-        fig, named = drawing.figure(found)
-        fig.axes[0].set_title(text["map_title"].format(**facts), fontsize=10.5, loc="left")
-        picture = style.svg(fig, text["map_alt"].format(**facts))
+    fig, named = drawing.figure(found)
+    fig.axes[0].set_title(text["map_title"].format(**facts), fontsize=10.5, loc="left")
+    picture = style.svg(fig, text["map_alt"].format(**facts))
     return Exhibit(raw_svg(picture), text["map_caption"].format(**facts, named=named))
 
 
@@ -93,9 +91,8 @@ def lengths(vectors: WordVectors, shown: Sequence[str], text: dict[str, str]) ->
     axes.set_title(text["length_title"], loc="left")
     axes.set(xlabel=text["rarity"], ylabel=text["norm"])
     axes.set_ylim(bottom=0)
-    with _WithoutComplaintsOfGlyphs():
-        _name(fig, axes, shown, points)
-        picture = style.svg(fig, text["length_alt"].format(words=text["comma"].join(map(drawing.shortened, shown[:4]))))
+    _name(fig, axes, shown, points)
+    picture = style.svg(fig, text["length_alt"].format(words=text["comma"].join(map(drawing.shortened, shown[:4]))))
     spearman = "-" if math.isnan(table.spearman) else f"{table.spearman:.3f}"
     caption = text["length_caption"].format(spearman=spearman, n=f"{len(vectors):,}", drawn=f"{len(words):,}")
     return spearman, Exhibit(raw_svg(picture), caption)
@@ -111,6 +108,7 @@ def _name(fig: Any, axes: Any, words: Sequence[str], points: npt.NDArray[np.floa
             axes.text(*point, style.plain(drawing.shortened(word)), fontsize=NAME_SIZE, ha="center", va="center", zorder=4)
             for word, point in zip(words, points, strict=False)
         ]
+    with style.anywhere(fig):
         canvas.draw()
         fig.set_layout_engine("none")  # names are placed in points, so the frame must stay where it is
         points_per_pixel = 72 / fig.dpi
@@ -139,16 +137,6 @@ def _halo() -> list[Any]:
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=2.5, foreground="white")]
-
-
-class _WithoutComplaintsOfGlyphs(warnings.catch_warnings):
-    """No word about characters that no font here has: the reader's browser finds its own."""
-
-    def __enter__(self) -> Any:
-        entered = super().__enter__()
-        warnings.filterwarnings("ignore", "no font here")
-        warnings.filterwarnings("ignore", "Glyph")
-        return entered
 
 
 __all__ = ["energy", "fit", "lengths", "word_map"]
