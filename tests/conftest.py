@@ -24,7 +24,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")  # Keras' own default needs Tens
 # Every machine is a bare one to the tests: no home that can be written to, no language, no cache but what the tests make.
 CACHE = Path(__file__).parent.parent / ".pytest_cache"
 os.environ |= {
-    "HOME": "/nonexistent",
+    "HOME": "/dev/null",
     "LC_ALL": "C",
     "THALWEG_CACHE": str(CACHE / "kernels"),
     "MPLCONFIGDIR": str(CACHE / "matplotlib"),

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from thalweg import cli, tour
 from thalweg.page import Section
+from thalweg.words import WordVectors
 from thalweg.words import tour as words_tour
 
 # ---- sections in processes of their own
@@ -53,6 +54,19 @@ def needs(**given):
 
 def dies(**given):
     os._exit(3)
+
+def begins(*, so_far, progress, **given):
+    so_far(Section("begun", "a claim"))
+    so_far(Section("half done", "a claim"))
+    time.sleep(600)
+
+def stumbles(*, so_far, progress, **given):
+    so_far(Section("half done", "a claim"))
+    raise ValueError("no picture")
+
+def slow(*, corpus="none", **given):
+    time.sleep(1.5)
+    return Section(f"slow {corpus}", "a claim")
 """
 
 CHILD = """
@@ -98,7 +112,9 @@ def test_a_section_runs_in_a_process_of_its_own(children):
 def test_a_section_that_hangs_is_stopped_at_twice_its_budget(children, monkeypatch):
     monkeypatch.setitem(tour.SECTIONS, "hangs", tour.Entry("sections_of_the_test:hangs", budget=0.3))
     outcome = tour.run_section("hangs", {"quiet": True}, "en")
-    assert outcome == tour.Outcome(None, "Stopped after 0.60 s: twice its budget of 0.30 s.", 0.6)
+    assert (outcome.section, outcome.seconds) == (None, 0.6)
+    assert outcome.why("en") == "stopped after 0.60 s, twice its budget of 0.30 s"
+    assert outcome.why("zh") == "0.60 s 后停止，已是预算 0.30 s 的两倍"
     assert children[0].returncode == -9
     assert children[0].stdout is not None
     assert children[0].stdout.closed  # and with it the pipe
@@ -108,18 +124,37 @@ def test_a_section_that_is_interrupted_leaves_no_child(children, monkeypatch):
     """Ctrl-C comes while the tour waits for the section's answer."""
     start = tour.subprocess.Popen
 
-    def interrupted(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
-
     def start_interrupted(*args: Any, **attrs: Any) -> Any:
         child = start(*args, **attrs)
+        wait = child.communicate
+
+        def interrupted(timeout: float | None = None) -> Any:
+            if timeout is not None:
+                raise KeyboardInterrupt
+            return wait()
+
         child.communicate = interrupted
         return child
 
     monkeypatch.setattr(tour.subprocess, "Popen", start_interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tour.run_section("hangs", {"quiet": True}, "en")
+    outcome = tour.run_section("hangs", {"quiet": True}, "en")
+    assert (outcome.section, outcome.how) == (None, "interrupted")
     assert children[0].returncode == -9
+
+
+def test_what_a_section_has_shown_is_kept_however_it_ends(children, monkeypatch):
+    monkeypatch.setitem(tour.SECTIONS, "begins", tour.Entry("sections_of_the_test:begins", budget=4))
+    for name, why in (("begins", "stopped after 8.00 s, twice its budget of 4.00 s"), ("stumbles", "ValueError: no picture")):
+        outcome = tour.run_section(name, {"quiet": True}, "en")
+        assert outcome.section == Section("half done", "a claim")
+        assert outcome.why("en") == why
+
+
+def test_work_on_ones_own_text_has_no_limit(children, monkeypatch):
+    """The sections were stopped after two minutes, all sweeps done, and neither page nor vectors were left."""
+    monkeypatch.setitem(tour.SECTIONS, "slow", tour.Entry("sections_of_the_test:slow", budget=0.1, takes=("corpus",)))
+    assert tour.run_section("slow", {"quiet": True, "corpus": "mine"}, "en").section == Section("slow mine", "a claim")
+    assert tour.run_section("slow", {"quiet": True}, "en").section is None
 
 
 @pytest.mark.parametrize(
@@ -178,6 +213,55 @@ def test_a_failed_section_is_shown_beside_the_good_ones_and_ends_in_status_one(c
     assert references(page) == []
     assert "en none" in page
     assert "This section could not be made: torch is not installed: pip install &#x27;thalweg[torch]&#x27;" in page
+
+
+def test_the_page_holds_what_there_is_in_one_language(children, monkeypatch, tmp_path):
+    only(monkeypatch, "good", "begins")
+    monkeypatch.setitem(tour.SECTIONS, "begins", tour.Entry("sections_of_the_test:begins", budget=3))
+    result = run("--out", str(tmp_path / "tour"), "--locale", "zh")
+    assert result.exit_code == 1
+    assert "section begins: stopped after 6.00 s, twice its budget of 3.00 s" in result.stderr
+    page = (tmp_path / "tour" / "index.html").read_text(encoding="utf-8")
+    assert "half done" in page
+    assert "本节其余部分没有做成：6.00 s 后停止，已是预算 3.00 s 的两倍" in page
+
+
+def test_an_interrupted_tour_writes_its_page(children, monkeypatch, tmp_path):
+    only(monkeypatch, "good", "hangs")
+    run_section = tour.run_section
+
+    def interrupted(name: str, arguments: dict[str, Any], locale: str) -> tour.Outcome:
+        return run_section(name, arguments, locale) if name == "good" else tour.Outcome(None, "", 2.0, "interrupted")
+
+    monkeypatch.setattr(tour, "run_section", interrupted)
+    result = run("--out", str(tmp_path / "tour"), "--quiet")
+    assert result.exit_code == 130
+    page = (tmp_path / "tour" / "index.html").read_text(encoding="utf-8")
+    assert "This section could not be made: interrupted after 2.00 s" in page
+
+
+def test_vectors_of_ones_own_text_are_kept_even_if_no_picture_can_be_drawn(monkeypatch, tmp_path):
+    """And a second tour replaces them only where it is asked to."""
+    (tmp_path / "notes.txt").write_text("alpha beta gamma\nbeta gamma delta\n" * 10)
+
+    def in_process(name: str, arguments: dict[str, Any], locale: str) -> tour.Outcome:
+        with pytest.raises(RuntimeError, match="no picture"):
+            words_tour.section(locale=locale, corpus=arguments["corpus"], keep=arguments["keep"])
+        return tour.Outcome(None, "no picture", 1.0)
+
+    def fail(*args: object) -> None:
+        raise RuntimeError("no picture")
+
+    monkeypatch.setattr(words_tour.tour_figures, "energy", fail)
+    monkeypatch.setattr(tour, "run_section", in_process)
+    only(monkeypatch, "words")
+    arguments = ("--corpus", str(tmp_path / "notes.txt"), "--out", str(tmp_path / "tour"))
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert f"thalweg words related {tmp_path / 'tour' / 'vectors'} WORD" in result.stderr
+    assert len(WordVectors.load(tmp_path / "tour" / "vectors")) == 4
+    assert "--overwrite" in run(*arguments).stderr
+    assert run(*arguments, "--overwrite").exit_code == 1
 
 
 def test_without_any_section_there_is_no_page(children, monkeypatch, tmp_path):

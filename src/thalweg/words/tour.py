@@ -11,6 +11,7 @@ import re
 import shlex
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,19 @@ DOCS_WORDS = ("matrix", "file", "gradient", "thread", "string", "probability")
 TEXT: dict[str, dict[str, str]] = tomllib.loads((Path(__file__).parent / "tour.toml").read_text(encoding="utf-8"))
 
 
-def section(*, locale: str = "en", corpus: str | list[str] | None = None, progress: reading.Progress | None = None) -> Section:
-    """Fit vectors to `corpus` (one path or several, docs: by default) and show what they are worth."""
+def section(
+    *,
+    locale: str = "en",
+    corpus: str | list[str] | None = None,
+    keep: str | None = None,
+    so_far: Callable[[Section], object] | None = None,
+    progress: reading.Progress | None = None,
+) -> Section:
+    """Fit vectors to `corpus` (one path or several, docs: by default) and show what they are worth.
+
+    keep: a directory for the vectors, which are written before any picture is drawn. so_far: called with the section whenever there
+    is more of it.
+    """
     text = TEXT[locale]
     given = [corpus] if isinstance(corpus, str) else corpus or []
     began = time.monotonic()
@@ -51,34 +63,43 @@ def section(*, locale: str = "en", corpus: str | list[str] | None = None, progre
     vectors = solve(counted, progress=progress)
     vectors.info["language"] = tokens.report.language
     solved = time.monotonic()
-    r2, scatter = tour_figures.fit(objective.table(counted, objective.Settings()), vectors, text)
-    n_tokens = _short(tokens.n_read, locale)
-    lengths = tour_figures.lengths(vectors, _short_and_long(vectors), text)
-    exhibits = [
-        tour_figures.energy(vectors.energy_path, text),
-        scatter,
-        _neighbours(vectors, text, docs=not given),
-        tour_figures.word_map(vectors, text),
-        lengths[1] if lengths else None,
-        _keywords(tokens, vectors, text),
-        _analogies(vectors, text),
+    if keep is not None:
+        vectors.save(keep, overwrite=True)
+    numbers = [
+        (text["corpus"], size_text(tokens.report.n_bytes)),
+        (text["vocabulary"], f"{len(vectors):,}"),
+        (text["pairs"], f"{counted.n_stored:,}"),
+        (text["reading"], duration(read - began)),
+        (text["counting"], duration(counted_at - read)),
+        (text["solving"], duration(solved - counted_at)),
     ]
-    return Section(
-        title=text["title"].format(tokens=n_tokens, time=duration(solved - began)),
-        claim=text["claim"].format(source=text["docs"] if not given else text["own"].format(name=", ".join(given))),
-        exhibits=[exhibit for exhibit in exhibits if exhibit is not None],
-        numbers=[
-            (text["corpus"], size_text(tokens.report.n_bytes)),
-            (text["vocabulary"], f"{len(vectors):,}"),
-            (text["pairs"], f"{counted.n_stored:,}"),
-            (text["reading"], duration(read - began)),
-            (text["counting"], duration(counted_at - read)),
-            (text["solving"], duration(solved - counted_at)),
-            (text["r2"], r2),
-            (text["spearman"], lengths[0] if lengths else "-"),
-        ],
-        command=f"thalweg words fit {shlex.join(given or [DOCS])} --out vec",
-    )
+    exhibits: list[Exhibit] = []
+
+    def shown(exhibit: Exhibit | None) -> Section:
+        """The section with one exhibit more."""
+        exhibits.extend([] if exhibit is None else [exhibit])
+        section = Section(
+            title=text["title"].format(tokens=_short(tokens.n_read, locale), time=duration(solved - began)),
+            claim=text["claim"].format(source=text["docs"] if not given else text["own"].format(name=", ".join(given))),
+            exhibits=[*exhibits],
+            numbers=[*numbers],
+            command=f"thalweg words fit {shlex.join(given or [DOCS])} --out vec",
+        )
+        if so_far is not None:
+            so_far(section)
+        return section
+
+    shown(tour_figures.energy(vectors.energy_path, text))
+    r2, scatter = tour_figures.fit(objective.table(counted, objective.Settings()), vectors, text)
+    numbers.append((text["r2"], r2))
+    shown(scatter)
+    shown(_neighbours(vectors, text, docs=not given))
+    shown(tour_figures.word_map(vectors, text))
+    lengths = tour_figures.lengths(vectors, _short_and_long(vectors), text)
+    numbers.append((text["spearman"], lengths[0] if lengths else "-"))
+    shown(lengths[1] if lengths else None)
+    shown(_keywords(tokens, vectors, text))
+    return shown(_analogies(vectors, text))
 
 
 def _short(n: int, locale: str) -> str:
