@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import math
 import os
 import sys
@@ -52,6 +53,7 @@ class Console:
         self.command = command
         self._started = time.monotonic()
         self._finished = False
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home that cannot be written to it tells twice
 
     def note(self, text: str) -> None:
         """A line beside the result, on stderr."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 import sys
 import types
 import warnings
@@ -267,6 +269,25 @@ def test_a_missing_font_is_one_warning_with_its_remedy(tmp_path: Path) -> None:
         found.save(tmp_path / "map.png")
     assert [str(w.message).rpartition(": ")[2] for w in caught] == ["apt-get install fonts-noto-cjk"]
     found.save(tmp_path / "map.html")  # no warning: the browser has its own fonts
+
+
+def test_a_home_that_cannot_be_written_to_is_no_matter_of_a_picture(tmp_path: Path) -> None:
+    """matplotlib told twice, for each process that draws, that its folder cannot be made."""
+    vectors(30).save(tmp_path / "vec")
+    bare = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    command = [
+        sys.executable,
+        "-m",
+        "thalweg",
+        "words",
+        "map",
+        str(tmp_path / "vec"),
+        "--out",
+        str(tmp_path / "map.svg"),
+        "--quiet",
+    ]
+    done = subprocess.run(command, env=bare, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ---- files
