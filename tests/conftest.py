@@ -43,7 +43,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def _no_fonts_of_this_machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures are drawn as on a machine without Chinese fonts; a test that wants them asks for `machine_fonts`."""
     if "machine_fonts" not in request.fixturenames:
-        monkeypatch.setattr("thalweg.fonts.cjk_family", lambda: None)
+        monkeypatch.setattr("thalweg.fonts.cjk_family", _no_family)
+
+
+def _no_family() -> None:
+    """None, as on a machine without Chinese fonts."""
 
 
 @pytest.fixture

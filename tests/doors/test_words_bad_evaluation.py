@@ -35,7 +35,7 @@ BAD_ANALOGIES = {
     "five words": (b"a b c d e\n", "{}, line 1: 5 words where a question has four, a b c d (a section is ': name')"),
     "empty": (b"", "{} holds no questions: it should have lines of four words, a b c d"),
     "sections only": (b": x\n: y\n", "{} holds no questions: it should have lines of four words, a b c d"),
-    "no text": (b"a b c d\n\xff\xfe\n", "{} is not UTF-8 text (byte 8)"),
+    "no text": (b"a b c d\n\xff\xfe\n", "{} is not UTF-8 (byte 8): name its encoding with --encoding, such as gb18030"),
     "unknown": (
         b"a b c d\n" * 1200,
         "of 1,200 questions none is covered by the 6 words of {vec}: is it the language of the test set?",
@@ -55,7 +55,7 @@ BAD_PAIRS = {
     "a word is missing": (b"cat,dog,1\n,dog,2\n", "{}, line 2: an empty field where a pair has three, word word score"),
     "header only": (b"Word 1,Word 2,Human (mean)\n", "{} holds no pairs: it should have lines of two words and a number"),
     "comments only": (b"# a\n# b\n", "{} holds no pairs: it should have lines of two words and a number"),
-    "binary": (b"\x89PNG\r\n\x1a\n\0\0", "{} is not UTF-8 text (byte 0)"),
+    "binary": (b"\x89PNG\r\n\x1a\n\0\0", "{} is not UTF-8 (byte 0): name its encoding with --encoding, such as gb18030"),
     "unknown": (b"x y 1\n", "of 1 pair none is covered by the 6 words of {vec}: is it the language of the test set?"),
 }
 

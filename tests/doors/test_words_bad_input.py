@@ -172,7 +172,7 @@ def test_an_empty_standard_input_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf9", "rot13", "idna", "punycode", "utf-32"])
 def test_an_encoding_that_does_not_do_is_one_line(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "a.txt").write_bytes("é".encode() + TEXT)
+    (tmp_path / "a.txt").write_bytes("é".encode("latin-1") + TEXT)
     error(run("fit", tmp_path / "a.txt", "--out", tmp_path / "vec", "--encoding", encoding))
     assert not (tmp_path / "vec").exists()
 

@@ -53,7 +53,7 @@ def test_what_is_read_is_what_was_written_bit_for_bit(tmp_path: Path, format: st
     assert not found.has_counts
     assert found.info == {
         "source": str(tmp_path / "file"), "format": format, "language": "whitespace", "dim": 5,
-        "duplicates": 0, "replaced_tokens": 0, "dropped": 0,
+        "duplicates": 0, "replaced_tokens": 0, "alike": 0, "dropped": 0,
     }  # fmt: skip
 
 
@@ -178,11 +178,11 @@ def test_the_first_of_two_vectors_of_a_word_counts(tmp_path: Path) -> None:
 
 
 def test_bytes_that_are_not_utf8_are_replaced_and_counted(tmp_path: Path) -> None:
-    data = b"a\xff 1 2\nb 3 4\n\xe8\xaf 5 6\n"
+    data = b"a\xff 1 2\nb 3 4\n\xe8\xaf 5 6\nc 7 8\n"
     found = read(tmp_path, data)
-    assert (rows(found), found.info["replaced_tokens"]) == ({"a\ufffd": [1, 2], "b": [3, 4], "\ufffd": [5, 6]}, 2)
-    found = read(tmp_path, b"1 1\n\xff\xfe " + np.float32(3).tobytes())
-    assert (rows(found), found.info["replaced_tokens"]) == ({"\ufffd\ufffd": [3]}, 1)
+    assert (rows(found), found.info["replaced_tokens"]) == ({"a\ufffd": [1, 2], "b": [3, 4], "\ufffd": [5, 6], "c": [7, 8]}, 2)
+    found = read(tmp_path, b"2 1\n\xff\xfe " + np.float32(3).tobytes() + b"a " + np.float32(4).tobytes())
+    assert (rows(found), found.info["replaced_tokens"]) == ({"\ufffd\ufffd": [3], "a": [4]}, 1)
 
 
 NUMBERS = np.array([[1, -0.5], [0.25, 3]])
@@ -459,11 +459,11 @@ def test_the_commands_say_their_result_in_json(tmp_path: Path) -> None:
     done = run("import", tmp_path / "x", "--out", tmp_path / "back", "--allow-nonfinite", "--json")
     assert json.loads(done.stdout)["result"] == {
         "out": str(tmp_path / "back"), "format": "glove", "n_words": 2, "dim": 2,
-        "duplicates": 1, "replaced_tokens": 1, "dropped": 1,
+        "duplicates": 1, "replaced_tokens": 1, "alike": 0, "dropped": 1,
     }  # fmt: skip
     assert [line for line in done.stderr.splitlines() if line.startswith("1 word")] == [
         "1 word came again: the first vector counts",
-        "1 word held bytes that are not UTF-8, which are now U+FFFD",
+        "1 word held bytes that cannot be decoded, which are now U+FFFD (--encoding names another encoding)",
         "1 word had vectors that are not finite and were left out",
     ]
 

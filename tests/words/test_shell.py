@@ -60,7 +60,7 @@ def test_a_verb_is_asked_with_its_words_and_options(wv: WordVectors) -> None:
     assert rows(answer(wv, "analogy king man woman --norms")) == wv.analogy("king", "man", "woman", norms=True)
     assert rows(answer(wv, "keywords the king's queen --exclude-self")) == wv.keywords("the king queen", exclude_self=True)
     assert answer(wv, 'similarity "the king" "the queen" --by pmi').value == {
-        "by": "pmi", "score": wv.similarity("the king", "the queen", by="pmi"),
+        "by": "pmi", "score": wv.similarity("the king", "the queen", by="pmi"), "unknown": [],
     }  # fmt: skip
     assert answer(wv, "pmi king queen").rows == [["king", "queen", wv.pmi("king", "queen"), None]]
     assert answer(wv, "importance king --ascending").value == wv.importance(["king"]).rows

@@ -206,7 +206,7 @@ def test_an_encoding_that_python_does_not_know_is_an_error(tmp_path: Path, encod
 def test_an_encoding_that_gives_up_on_a_text_is_an_error_not_a_traceback(tmp_path: Path, encoding: str) -> None:
     """Some of Python's codecs refuse to replace what they cannot decode, or want a byte order mark."""
     with pytest.raises(InputError):
-        read(write(tmp_path / "a.txt", "é" + TEXT), encoding=encoding)
+        read(write(tmp_path / "a.txt", ("é" + TEXT).encode("latin-1")), encoding=encoding)
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from thalweg.errors import InputError, MissingExtraError, MissingFileError
 from thalweg.files import storage_errors
 from thalweg.words.characters import JOINERS, LINE_ENDS, PLANE, POINT, Characters, invisible
 from thalweg.words.corpus import BLOCK
+from thalweg.words.encodings import text_of_file
 from thalweg.words.tokens import Scanner
 
 UserWords = Iterable[
@@ -109,7 +110,7 @@ def _dictionary(user_words: tuple[tuple[str, int | None], ...]) -> Callable[[str
     return dictionary.cut
 
 
-def user_words(path: str | Path) -> list[tuple[str, int | None]]:
+def user_words(path: str | Path, encoding: str = "utf-8") -> list[tuple[str, int | None]]:
     """The words of a user's dictionary, "word", "word frequency" or "word frequency tag" a line.
 
     Raises MissingFileError, or InputError for a file that is no such dictionary.
@@ -118,12 +119,8 @@ def user_words(path: str | Path) -> list[tuple[str, int | None]]:
         msg = f"there is no file {path}"
         raise MissingFileError(msg)
     with storage_errors(Path(path), "reading"):
-        data = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not UTF-8 (byte {error.start}): a dictionary is a text with one word a line"
-        raise InputError(msg) from None
+        data = Path(path).read_bytes()
+    lines = text_of_file(data, encoding, path).splitlines()
     found: list[tuple[str, int | None]] = []
     for number, line in enumerate(lines, 1):
         entry = _ENTRY.fullmatch(line.strip())

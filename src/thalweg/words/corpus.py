@@ -8,7 +8,6 @@ are counted.
 from __future__ import annotations
 
 import bz2
-import codecs
 import contextlib
 import fnmatch
 import gzip
@@ -81,7 +80,6 @@ NOT_TEXT = {  # first bytes -> what to do
 }
 DOCS = "docs:"
 STDIN = "-"
-BINARY_SHARE = 0.1  # more undecodable bytes than this in the first 64 KiB: not text
 
 
 class DamagedTextError(InputError):
@@ -106,6 +104,7 @@ class Report:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     n_files: int = 0
     n_bytes: int = 0  # of text, after decompression
+    encodings: dict[str, int] = field(default_factory=dict)  # encoding -> files that are in it
     bad_bytes: int = 0
     bad_lines: int = 0  # of JSON lines: those that are not JSON
     dropped_words: int = 0
@@ -243,56 +242,6 @@ def _stdin() -> Iterator[tuple[bytes, int]]:
         raise UsageError(msg)
     while block := sys.stdin.buffer.read(BLOCK):
         yield block, 0
-
-
-def why_not_text(start: bytes) -> str | None:
-    """Why the first bytes of a file are not those of a text, or None if they are."""
-    start = start[: 1 << 16]
-    if not start:
-        return None
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "text in UTF-16: pass --encoding utf-16"
-    for magic, what in NOT_TEXT.items():
-        if start.startswith(magic):
-            return what
-    if b"\0" in start:
-        return "a binary file"
-    bad = start.decode("utf-8", "ignore").encode("utf-8")
-    share = 1 - len(bad) / len(start)
-    if share > BINARY_SHARE:
-        return (
-            f"not UTF-8 ({share:.0%} of its first bytes cannot be decoded): a binary file, or pass --encoding, for example gb18030"
-        )
-    return None
-
-
-def decoded(blocks: Iterator[tuple[bytes, int]], encoding: str, name: str, report: Report) -> Iterator[tuple[bytes, int]]:
-    """Blocks in another encoding as UTF-8; what cannot be decoded becomes a space, and is counted."""
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    done = 0
-    try:
-        for block, done in blocks:
-            yield _separated(decoder.decode(block), report), done
-        yield _separated(decoder.decode(b"", True), report), done
-    except UnicodeError as error:  # some of Python's codecs refuse to replace what they cannot decode, or want a byte order mark
-        msg = f"{name} cannot be decoded as {encoding} ({error}): pass another --encoding"
-        raise InputError(msg) from None
-
-
-def _separated(text: str, report: Report) -> bytes:
-    report.bad_bytes += text.count("\ufffd")
-    return text.replace("\ufffd", " ").encode("utf-8", "replace")
-
-
-def check_encoding(encoding: str) -> str:
-    """The codec's name. Raises InputError for one that Python does not know or that does not decode bytes to text."""
-    try:
-        info = codecs.lookup(encoding)
-        "".encode(encoding)
-    except (LookupError, UnicodeError):
-        msg = f"there is no encoding {encoding!r}; common ones are utf-8, gb18030, utf-16, latin-1"
-        raise InputError(msg) from None
-    return info.name
 
 
 def nothing_left(report: Report) -> InputError:

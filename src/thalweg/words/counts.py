@@ -32,6 +32,7 @@ from thalweg.jit import kernel
 from thalweg.version import __version__
 from thalweg.words import glove
 from thalweg.words.accumulate import Rows, joined, merged, rows_of
+from thalweg.words.encodings import check_encoding
 from thalweg.words.reading import Progress, Tokens
 from thalweg.words.wording import Wording
 
@@ -222,13 +223,17 @@ class CooccurrenceCounts:
         return cls(words, counts, indptr, indices, values, scale, window, facts["distance"], facts["info"])
 
     @classmethod
-    def from_glove(cls, path: str | Path, vocab: str | Path, *, window: int = 10, distance: str = "harmonic") -> CooccurrenceCounts:
+    def from_glove(
+        cls, path: str | Path, vocab: str | Path, *, window: int = 10, distance: str = "harmonic", encoding: str = "utf-8"
+    ) -> CooccurrenceCounts:
         """Read what GloVe's `cooccur` and `vocab_count` wrote, counted with this window and distance; exact.
+
+        encoding: of the words, if they are not UTF-8.
 
         Raises MissingFileError, or DamagedFileError for files that are not that.
         """
         weights, scale = distance_weights(window, distance)
-        words, word_counts = glove.vocabulary(Path(vocab))
+        words, word_counts = glove.vocabulary(Path(vocab), check_encoding(encoding))
         order = sorted(range(len(words)), key=lambda k: (-int(word_counts[k]), words[k].encode("utf-8")))
         numbers = np.argsort(order).tolist()
         exact = bool((weights[1:] * np.arange(1, window + 1, dtype=np.uint64) == scale).all()) or distance != "harmonic"

@@ -24,6 +24,7 @@ import numpy.typing as npt
 from thalweg.errors import InputError, UnknownWordError, near_misses
 from thalweg.files import read_bytes
 from thalweg.words.analogies import analogy_hits, analogy_ranks
+from thalweg.words.encodings import check_encoding, text_of_file
 from thalweg.words.queries import METHODS
 from thalweg.words.queries import known as known_to
 from thalweg.words.readout import normalized
@@ -139,7 +140,7 @@ class Evaluation:
 # Files
 
 
-def read_analogies(path: str | Path) -> AnalogySet:
+def read_analogies(path: str | Path, encoding: str = "utf-8") -> AnalogySet:
     """A file of lines `a b c d` (blank-separated) in sections `: name`; d may be several answers, x/y.
 
     Raises MissingFileError, StorageError or InputError with the number of the line that is not so.
@@ -148,7 +149,7 @@ def read_analogies(path: str | Path) -> AnalogySet:
     questions: list[tuple[str, str, str, tuple[str, ...]]] = []
     sections: list[str] = []
     section = path.stem
-    for number, line in _lines(path):
+    for number, line in _lines(path, encoding):
         if line.startswith(":"):
             section = line[1:].strip()
             continue
@@ -166,7 +167,7 @@ def read_analogies(path: str | Path) -> AnalogySet:
     return AnalogySet(path.name, tuple(questions), tuple(sections))
 
 
-def read_pairs(path: str | Path) -> PairSet:
+def read_pairs(path: str | Path, encoding: str = "utf-8") -> PairSet:
     """A file of lines `w1 w2 score`, separated by tabs, commas or blanks; `#` begins a comment.
 
     A first line that ends in no number is taken for a header. Raises MissingFileError, StorageError or InputError with the number
@@ -175,7 +176,7 @@ def read_pairs(path: str | Path) -> PairSet:
     path = Path(path)
     pairs: list[tuple[str, str, float]] = []
     seen = 0
-    for number, line in _lines(path):
+    for number, line in _lines(path, encoding):
         if line.startswith("#"):
             continue
         seen += 1
@@ -198,13 +199,9 @@ def read_pairs(path: str | Path) -> PairSet:
     return PairSet(path.name, tuple(pairs))
 
 
-def _lines(path: Path) -> Iterable[tuple[int, str]]:
+def _lines(path: Path, encoding: str) -> Iterable[tuple[int, str]]:
     """The lines that are not empty, with their numbers from 1."""
-    try:
-        text = read_bytes(path, FILE_LIMIT).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"{path} is not UTF-8 text (byte {error.start})"
-        raise InputError(msg) from None
+    text = text_of_file(read_bytes(path, FILE_LIMIT), check_encoding(encoding), path)
     numbered = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
     return [(number, line) for number, line in numbered if line]
 
@@ -395,6 +392,7 @@ def evaluate(
     output: str | None = None,
     method: str | None = None,
     guess: bool = False,
+    encoding: str = "utf-8",
     threads: int | None = None,
 ) -> Evaluation:
     """Evaluate vectors on test sets: files, or what `read_analogies` and `read_pairs` made of them.
@@ -402,14 +400,15 @@ def evaluate(
     against: other vectors, evaluated on the words that both know, spelled alike: those are the candidates, and cover questions and
     pairs. restrict: only the n most frequent words (of `wv`). output: of the vectors; without one "concat" for analogies and "sum"
     for pairs. method: "add" or "mul"; without one both. guess: of the pairs, words that are not known are taken for what their
-    letters say, unless they are like nothing that is known. Raises MissingFileError, StorageError or InputError.
+    letters say, unless they are like nothing that is known. encoding: of files that are not UTF-8. Raises MissingFileError,
+    StorageError or InputError.
     """
     if method is not None and method not in METHODS:
         msg = f"method={method!r} is not known.{near_misses(method, METHODS)}"
         raise InputError(msg)
     methods = METHODS if method is None else (method,)
-    questions = [item if isinstance(item, AnalogySet) else read_analogies(item) for item in analogies]
-    judgements = [item if isinstance(item, PairSet) else read_pairs(item) for item in pairs]
+    questions = [item if isinstance(item, AnalogySet) else read_analogies(item, encoding) for item in analogies]
+    judgements = [item if isinstance(item, PairSet) else read_pairs(item, encoding) for item in pairs]
     if guess and against is not None:
         msg = "guess=True goes without against: two sets of vectors are compared on the words that both know"
         raise InputError(msg)

@@ -6,6 +6,7 @@ units of 1/scale (`thalweg.words.counts`), so that what was added up in floating
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
 from thalweg.files import storage_errors
 from thalweg.words.accumulate import Rows
+from thalweg.words.encodings import words_of_file
 
 _RECORD = np.dtype([("word", "<i4"), ("context", "<i4"), ("value", "<f8")])
 _BLOCK = 1 << 20  # records at a time
@@ -23,21 +25,28 @@ _EXACT = 1e9  # below, a sum in floating point is within a hundredth of its whol
 _MOST = 1 << 53
 
 
-def vocabulary(path: Path) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """The words and their counts, "word count" a line as `vocab_count` writes them. Raises MissingFileError, DamagedFileError."""
-    words: dict[str, int] = {}
-    for number, line in enumerate(_content(path).splitlines(), 1):
+def vocabulary(path: Path, encoding: str = "utf-8") -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The words and their counts, "word count" a line as `vocab_count` writes them. encoding: if they are not UTF-8.
+
+    Raises MissingFileError, DamagedFileError, or InputError for words of which most cannot be decoded.
+    """
+    counts: dict[bytes, int] = {}
+    lines = re.split(rb"\r?\n", _content(path))
+    for number, line in enumerate(lines[: len(lines) - (not lines[-1])], 1):
         word, _, count = line.rpartition(b" ")
-        name = word.decode("utf-8", "replace")
-        if not name or name in words or not count.isdigit() or not 0 < int(count[:20]) < _MOST:
-            why = "names a word for the second time" if name in words else "is not 'word count'"
+        if not word or word in counts or not count.isdigit() or not 0 < int(count[:20]) < _MOST:
+            why = "names a word for the second time" if word in counts else "is not 'word count'"
             msg = f"{path}, line {number}: {line[:60].decode('utf-8', 'replace')!r} {why}"
             raise DamagedFileError(msg)
-        words[name] = int(count)
-    if len(words) < 2:
-        msg = f"{path} holds {len(words)} words: two or more are needed"
+        counts[word] = int(count)
+    if len(counts) < 2:
+        msg = f"{path} holds {len(counts)} words: two or more are needed"
         raise InputError(msg)
-    return list(words), np.fromiter(words.values(), np.int64, len(words))
+    words, _ = words_of_file(counts, encoding, path)
+    if len(set(words)) < len(words):
+        msg = f"{path}: words that differ are the same once their undecodable bytes are replaced: name the encoding with --encoding"
+        raise InputError(msg)
+    return words, np.fromiter(counts.values(), np.int64, len(counts))
 
 
 def table(path: Path, vocab: Path, n_words: int, scale: int, whole: bool) -> Rows:

@@ -10,10 +10,9 @@ the same automaton as any other text. Questions take the same road (`words_of`).
 
 from __future__ import annotations
 
-import codecs
 import itertools
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,7 +23,7 @@ import numpy.typing as npt
 from thalweg.errors import InputError
 from thalweg.files import append, remove, size_text
 from thalweg.jit import kernel
-from thalweg.words import characters, chinese, extraction, phrases, vocabulary
+from thalweg.words import characters, chinese, encodings, extraction, phrases, vocabulary
 from thalweg.words import corpus as corpora
 from thalweg.words.chinese import detect
 from thalweg.words.rules import Rules
@@ -102,7 +101,7 @@ def read(
     rules = (rules or Rules()).with_(**options)
     report = corpora.Report()
     if rules.user_dict is not None:
-        report.user_words = chinese.user_words(rules.user_dict)
+        report.user_words = chinese.user_words(rules.user_dict, rules.encoding)
     if corpora.is_text_list(corpus):
         scanner = _read_items(corpus, rules, spill, report, progress)
     else:
@@ -172,16 +171,11 @@ def texts(found: list[corpora.Source], rules: Rules, report: corpora.Report) -> 
     for source in found:
         blocks = source.blocks() if not rules.skip_damaged else _sound(source, report)
         first = next(blocks, (b"", 0))
-        encoding = rules.encoding
-        if encoding == "utf-8" and source.form in (".html", ".htm"):
-            encoding = extraction.declared(first[0]) or encoding
-        if encoding == "utf-8" and (reason := corpora.why_not_text(first[0])):
-            report.skipped.append((source.name, reason))
+        charset = extraction.declared(first[0]) if source.form in (".html", ".htm") else None
+        stream = encodings.as_utf8(itertools.chain([first], blocks), rules.encoding, charset, source.name, report)
+        if isinstance(stream, str):
+            report.skipped.append((source.name, stream))
             continue
-        stream: Iterator[tuple[bytes, int]] = itertools.chain([first], blocks)
-        if encoding != "utf-8":
-            stream = corpora.decoded(stream, encoding, source.name, report)
-        stream = ((text if k else text.removeprefix(codecs.BOM_UTF8), done) for k, (text, done) in enumerate(stream))
         if source.form in extraction.FORMS:
             stream = extraction.text_of(source, stream, rules.json_key, report)
         for text, done in stream:
@@ -207,6 +201,10 @@ def _read_items(
     corpus: Any, rules: Rules, spill: tuple[Path, int] | None, report: corpora.Report, progress: Progress | None
 ) -> Scanner:
     """An iterable of texts (each at least a unit of its own) or of token lists (each a unit, its tokens taken as they are)."""
+    if isinstance(corpus, Mapping) or hasattr(corpus, "columns"):
+        key = _text_key(getattr(corpus, "columns", corpus))
+        msg = f"a corpus is an iterable of texts, and a {type(corpus).__name__} is none: pass what is in it, as corpus[{key!r}]"
+        raise InputError(msg)
     try:
         items: Iterator[Any] = iter(corpus)
     except TypeError:
@@ -244,6 +242,12 @@ def _check_alike(item: str | list[str], n: int, as_tokens: bool) -> None:
         raise InputError(msg)
 
 
+def _text_key(record: Any) -> str:
+    """Of the names in a record that of its text, by what it is called most often."""
+    names = [str(name) for name in itertools.islice(record, 100)]
+    return next((name for name in ("text", "content", "body", "sentence") if name in names), next(iter(names), "text"))
+
+
 def _checked(item: Any, n: int) -> str | list[str]:
     """An item of a corpus, which is a text or a list of tokens."""
     if isinstance(item, str):
@@ -251,6 +255,13 @@ def _checked(item: Any, n: int) -> str | list[str]:
             msg = f"a list of strings is a list of texts, and {item!r} names a source: pass it alone, or a list of pathlib.Path"
             raise InputError(msg)
         return item
+    if isinstance(item, Mapping):
+        what = f"is a {type(item).__name__}, whose keys are no text"
+        msg = f"item {n} of the corpus {what}; pass the texts: [row[{_text_key(item)!r}] for row in rows]"
+        raise InputError(msg)
+    if isinstance(item, (set, frozenset)):
+        msg = f"item {n} of the corpus is a {type(item).__name__}, which has no order; a text or a list of tokens was expected"
+        raise InputError(msg)
     if isinstance(item, bytes) or not isinstance(item, Iterable):
         msg = f"item {n} of the corpus is {type(item).__name__}; a text or a list of tokens was expected"
         raise InputError(msg)

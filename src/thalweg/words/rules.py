@@ -16,7 +16,7 @@ from typing import Any
 from thalweg.errors import InputError, near_misses, whole_number
 from thalweg.files import storage_errors
 from thalweg.words.characters import JOINERS
-from thalweg.words.corpus import check_encoding
+from thalweg.words.encodings import check_encoding
 from thalweg.words.tokens import UNITS
 
 LANGUAGES = ("auto", "words", "zh", "whitespace")

@@ -171,7 +171,8 @@ def _similarity(wv: WordVectors, words: list[str], options: dict[str, Any]) -> A
     first, second = (texts.cut(wv, word) for word in words)
     score = texts.similarity(wv, first, second, **options)
     by = options.get("by", "cosine")
-    return Answer([by], [[score]], skipped([*dict.fromkeys((*first.unknown, *second.unknown))]), {"by": by, "score": score})
+    unknown = [*dict.fromkeys((*first.unknown, *second.unknown))]
+    return Answer([by], [[score]], skipped(unknown), {"by": by, "score": score, "unknown": unknown})
 
 
 def _pmi(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
@@ -185,7 +186,7 @@ def _pmi(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
 def _importance(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
     found = wv.importance(words or None, **options)
     rows: list[list[object]] = [[row.word, row.norm, row.rarity, row.norm_rank, row.rarity_rank] for row in found.rows]
-    return Answer(["word", "length", "-ln P", "rank by length", "rank by -ln P"], rows, [], found.rows)
+    return Answer(["word", "length", "-ln P", "rank by length", "rank by -ln P"], rows, [], found)
 
 
 def _help(verbs: list[str]) -> Answer:

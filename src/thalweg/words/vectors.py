@@ -140,7 +140,13 @@ class WordVectors(Readout, GensimHabits):
         return queries.analogy(self, a, b, c, method=method, norms=norms, topn=topn, limits=limits, output=output, guess=guess)
 
     def pmi(self, a: str, b: str) -> float:
-        """The estimated pointwise mutual information of two words, in nats. Raises UnknownWordError."""
+        """The estimated pointwise mutual information of two words, in nats.
+
+        Raises UnknownWordError, or InputError for vectors that were not fitted to it.
+        """
+        if not self.estimates_pmi:
+            msg = f"{self.name} was not fitted to mutual information: its inner products say nothing about how often words meet"
+            raise InputError(msg)
         i, j = self.place(a), self.place(b)
         return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
 
@@ -245,14 +251,16 @@ class WordVectors(Readout, GensimHabits):
         output: str | None = None,
         method: str | None = None,
         guess: bool = False,
+        encoding: str = "utf-8",
         threads: int | None = None,
     ) -> Evaluation:
         """Scores on analogy files and on pairs with human scores, alone or beside other vectors: `thalweg.words.evaluation`."""
         from thalweg.words import evaluation
 
         return evaluation.evaluate(
-            self, analogies, pairs, against=against, restrict=restrict, output=output, method=method, guess=guess, threads=threads
-        )
+            self, analogies, pairs, against=against, restrict=restrict, output=output, method=method, guess=guess,
+            encoding=encoding, threads=threads,
+        )  # fmt: skip
 
     # files
 
@@ -278,16 +286,23 @@ class WordVectors(Readout, GensimHabits):
 
     @classmethod
     def read(
-        cls, path: str | Path, format: str | None = None, *, allow_nonfinite: bool = False, tensor: str | None = None
+        cls,
+        path: str | Path,
+        format: str | None = None,
+        *,
+        allow_nonfinite: bool = False,
+        tensor: str | None = None,
+        encoding: str = "utf-8",
     ) -> WordVectors:
         """Another program's vectors: "word2vec", "word2vec-bin", "glove", "npz" or "safetensors"; None looks at the content.
 
-        allow_nonfinite: leave out words whose vectors are not finite; tensor: its name in safetensors. There are no counts.
+        allow_nonfinite: leave out words whose vectors are not finite; tensor: its name in safetensors; encoding: of the words, if
+        they are not UTF-8. There are no counts.
         Raises MissingFileError, InputError, or DamagedFileError for a file that does not hold what it promises.
         """
         from thalweg.words import formats
 
-        return formats.read(path, format, allow_nonfinite=allow_nonfinite, tensor=tensor)
+        return formats.read(path, format, allow_nonfinite=allow_nonfinite, tensor=tensor, encoding=encoding)
 
     def export(self, path: str | Path, format: str | None = None, output: str | None = None, *, overwrite: bool = False) -> None:
         """Write one of these formats, None: the one that the name's suffix says. The numbers keep every bit.

@@ -10,7 +10,6 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
-from thalweg.errors import InputError
 
 if TYPE_CHECKING:
     from thalweg.words.ranked import Ranked
@@ -161,9 +160,6 @@ def pmi(vectors: Path, a: str, b: str, json: bool, quiet: bool) -> None:
     say, "counted" what was counted; "-" if the words never met, or if the counts of the fit do not lie beside the vectors.
     """
     console, wv = opened(vectors, "pmi", json, quiet)
-    if not wv.estimates_pmi:
-        msg = f"{vectors} was not fitted to mutual information: its inner products say nothing about how often words meet"
-        raise InputError(msg)
     estimated, counted = wv.pmi(a, b), wv.counted_pmi(a, b)
     a, b = (wv.words[wv.place(word)] for word in (a, b))
     if wv.pair_counts is None:

@@ -65,12 +65,14 @@ def export(
 @options.option("--format", type=options.Choice(FORMATS), help="Format of the file.  [default: what its content shows]")
 @options.option("--tensor", metavar="NAME", help="Name of the vectors in a safetensors file.  [default: vectors]")
 @options.option("--allow-nonfinite", is_flag=True, help="Leave out words whose vectors hold NaN or infinity.")
+@options.option("--encoding", default="utf-8", advanced=True, help="Encoding of words that are not UTF-8, such as gb18030.")
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
 def import_(
-    file: Path, out: Path, format: str | None, tensor: str | None, allow_nonfinite: bool, overwrite: bool, json: bool, quiet: bool
-) -> None:
+    file: Path, out: Path, format: str | None, tensor: str | None, allow_nonfinite: bool, encoding: str, overwrite: bool,
+    json: bool, quiet: bool,
+) -> None:  # fmt: skip
     """Read other programs' vectors.
 
     FILE is word2vec's text or binary form, GloVe's text, an .npz with `words` and `vectors`, or safetensors; also compressed. Its
@@ -82,11 +84,13 @@ def import_(
     from thalweg.words import formats
 
     with console.progress() as progress:
-        wv = formats.read(file, format, allow_nonfinite=allow_nonfinite, tensor=tensor, progress=progress)
+        wv = formats.read(
+            file, format, allow_nonfinite=allow_nonfinite, tensor=tensor, encoding=encoding, progress=progress
+        )  # fmt: skip
     for note in _notes(wv.info):
         console.note(note)
     wv.save(out, overwrite=overwrite)
-    counted = {name: wv.info[name] for name in ("duplicates", "replaced_tokens", "dropped")}
+    counted = {name: wv.info[name] for name in ("duplicates", "replaced_tokens", "alike", "dropped")}
     value = {"out": out, "format": wv.info["format"], "n_words": len(wv), "dim": wv.dim, **counted}
     rows = [("format", wv.info["format"]), ("vectors", f"{len(wv):,} words, {wv.dim} dimensions, in {out}")]
     console.result(value, lambda: console.table(["", "value"], [*rows, ("time", console.elapsed())]))
@@ -97,7 +101,8 @@ def _notes(info: dict[str, Any]) -> list[str]:
     """What was odd in the file."""
     said = (
         ("duplicates", "came again: the first vector counts"),
-        ("replaced_tokens", "held bytes that are not UTF-8, which are now U+FFFD"),
+        ("replaced_tokens", "held bytes that cannot be decoded, which are now U+FFFD (--encoding names another encoding)"),
+        ("alike", "then looked like another and were left out"),
         ("dropped", "had vectors that are not finite and were left out"),
     )
     return [f"{'1 word' if info[name] == 1 else f'{info[name]:,} words'} {what}" for name, what in said if info[name]]

@@ -47,6 +47,7 @@ T = TypeVar("T")
 @subwords_option
 @options.option("--guess", is_flag=True, help="Of the pairs, take words that are not known for what their letters say.")
 @options.option("--fit", is_flag=True, help="Also how close inner products are to the counted PMI (needs the counts of the fit).")
+@options.option("--encoding", default="utf-8", advanced=True, help="Encoding of FILEs that are not UTF-8, such as gb18030.")
 @options.threads_option
 @options.json_option
 @options.quiet_option
@@ -61,6 +62,7 @@ def evaluate(
     subwords: float | None,
     guess: bool,
     fit: bool,
+    encoding: str,
     threads: int | None,
     json: bool,
     quiet: bool,
@@ -78,8 +80,10 @@ def evaluate(
     if guess and against is not None:
         raise UsageError("--guess goes without --against: two sets of vectors are compared on the words that both know")
     console = Console(json=json, quiet=quiet, command="words evaluate")
-    questions = [evaluation.read_analogies(path) for path in analogies]  # wrong files are seen before the vectors are read
-    judgements = [evaluation.read_pairs(path) for path in pairs]
+    questions = [
+        evaluation.read_analogies(path, encoding) for path in analogies
+    ]  # wrong files are seen before the vectors are read
+    judgements = [evaluation.read_pairs(path, encoding) for path in pairs]
     wv = _opened(vectors) if subwords is None else _opened(vectors).with_subwords(subwords)
     other = None if against is None else _opened(against)
     checks: list[tuple[str, NormsResult]] = []

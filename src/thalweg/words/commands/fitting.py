@@ -149,7 +149,9 @@ def count(
 
         older = None if merge is None else CooccurrenceCounts.open(merge)
         if from_glove is not None and vocab is not None:
-            counts = CooccurrenceCounts.from_glove(from_glove, vocab, window=settings["window"], distance=settings["distance"])
+            counts = CooccurrenceCounts.from_glove(
+                from_glove, vocab, window=settings["window"], distance=settings["distance"], encoding=settings["encoding"]
+            )
             counts = counts if older is None else counts.merge(older)
             counts.save(out, overwrite=overwrite)
         else:
@@ -219,7 +221,7 @@ def _check_glove(corpus: tuple[str, ...], from_glove: Path | None, vocab: Path |
         raise UsageError("--from-glove and --vocab go together: the records, and the words that they number")
     if bool(corpus) == (from_glove is not None):
         raise UsageError("name a corpus or, with --from-glove, none")
-    other = next((name for name in given if name not in ("window", "distance", "threads")), None)
+    other = next((name for name in given if name not in ("window", "distance", "encoding", "threads")), None)
     if from_glove is not None and other is not None:
         raise UsageError(f"--{other.replace('_', '-')} is for texts: it does not go with --from-glove")
 
@@ -304,7 +306,9 @@ def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) ->
         notes.append(f"left out {len(skipped) - 5} more files")
     if bad:
         what = "1 byte is not valid in the text's encoding and was" if bad == 1 else f"{bad:,} bytes are not valid and were"
-        notes.append(f"{what} read as spaces")
+        notes.append(f"{what} read as spaces (if the text is not in {_encodings(info)}: --encoding)")
+    if len(info.get("encodings", {})) > 1:
+        notes.append(f"the files are in different encodings: {_encodings(info)}")
     if lines:
         notes.append(f"{lines:,} line{'s are' if lines > 1 else ' is'} not JSON and {'were' if lines > 1 else 'was'} left out")
     from thalweg.words.rules import unused
@@ -319,6 +323,14 @@ def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) ->
     if info["tokens_kept"] < 100_000:
         notes.append(f"{info['tokens_kept']:,} tokens in the vocabulary are little text: expect rough neighbours")
     return notes
+
+
+def _encodings(info: dict[str, Any]) -> str:
+    """How many files are in which encoding, as it was found."""
+    found = info.get("encodings", {})
+    if len(found) < 2:
+        return str(next(iter(found), "utf-8")).upper()
+    return ", ".join(f"{n:,} in {name.upper()}" for name, n in sorted(found.items(), key=lambda item: -item[1]))
 
 
 def _questions(vectors: WordVectors) -> list[tuple[str, str]]:

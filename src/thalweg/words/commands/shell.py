@@ -140,7 +140,10 @@ def _line_editor(wv: WordVectors) -> Iterator[None]:
 
     before = readline.get_completer(), readline.get_completer_delims()
     readline.set_completer(complete)
-    readline.set_completer_delims(' \t\n"“”')
+    try:
+        readline.set_completer_delims(' \t\n"“”')
+    except UnicodeEncodeError:  # locale C has no such quotes
+        readline.set_completer_delims(' \t\n"')
     libedit = "libedit" in (readline.__doc__ or "")  # as on macOS
     readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
     try:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from thalweg.errors import InputError, MissingFileError, OutputExistsError, near_misses, quoted
 from thalweg.files import Writer, atomic
 from thalweg.threads import blocks
+from thalweg.words.encodings import check_encoding
 from thalweg.words.formats import glove, npz, tensors, word2vec
 from thalweg.words.formats.opening import Source, opened
 from thalweg.words.formats.rows import Found
@@ -51,8 +52,8 @@ FOREIGN = {  # first bytes -> what it is, and what to do
     b"\x93NUMPY": "a single NumPy array, without words: write np.savez(file, words=np.array(words), vectors=vectors)",
     b"\xba\x16\x4f\x2f": "fastText's own binary format: read the .vec file beside it",
     b"\x89HDF": "an HDF5 file: write its words and vectors with np.savez",
-    b"\xff\xfe": "text in UTF-16: save it as UTF-8",
-    b"\xfe\xff": "text in UTF-16: save it as UTF-8",
+    b"\xff\xfe": "text in UTF-16: save it as UTF-8 (iconv -f utf-16 -t utf-8)",
+    b"\xfe\xff": "text in UTF-16: save it as UTF-8 (iconv -f utf-16 -t utf-8)",
 }
 
 
@@ -62,13 +63,15 @@ def read(
     *,
     allow_nonfinite: bool = False,
     tensor: str | None = None,
+    encoding: str = "utf-8",
     progress: Progress | None = None,
 ) -> WordVectors:
     """Read another program's vectors, one for a word. format: one of FORMATS; None looks at the content.
 
     allow_nonfinite: leave out words whose vectors hold NaN or infinity, which are an error otherwise; tensor: its name in
-    safetensors. `info` says what was found: format, duplicates, replaced_tokens, dropped. Raises MissingFileError, InputError for
-    what is no file of vectors, DamagedFileError for one that does not hold what it promises.
+    safetensors; encoding: of the words, if they are not UTF-8. `info` says what was found: format, duplicates, replaced_tokens,
+    alike, dropped. Raises MissingFileError, InputError for what is no file of vectors, or whose words are mostly in another
+    encoding, DamagedFileError for one that does not hold what it promises.
     """
     path = Path(path)
     _check_format(format)
@@ -78,7 +81,7 @@ def read(
         if tensor is not None and kind != "safetensors":
             msg = f"{path} is read as {kind}, which has no tensor {tensor!r:.80}: only safetensors has names for them"
             raise InputError(msg)
-        found = _found(source, kind, allow_nonfinite, tensor, progress)
+        found = _found(source, kind, allow_nonfinite, tensor, check_encoding(encoding), progress)
     info = {
         "source": str(path),
         "format": kind,
@@ -86,18 +89,19 @@ def read(
         "dim": found.vectors.shape[1],
         "duplicates": found.duplicates,
         "replaced_tokens": found.replaced_tokens,
+        "alike": found.alike,
         "dropped": found.dropped,
     }
     return WordVectors(found.words, None, found.vectors, info=info, name=str(path))
 
 
-def _found(source: Source, kind: str, allow_nonfinite: bool, tensor: str | None, progress: Progress | None) -> Found:
+def _found(source: Source, kind: str, allow_nonfinite: bool, tensor: str | None, encoding: str, progress: Progress | None) -> Found:
     if kind == "npz":
-        return npz.read(source, allow_nonfinite=allow_nonfinite)
+        return npz.read(source, encoding=encoding, allow_nonfinite=allow_nonfinite)
     if kind == "safetensors":
         return tensors.read(source, allow_nonfinite=allow_nonfinite, tensor=tensor)
     reader = {"word2vec": word2vec.read, "word2vec-bin": word2vec.read_binary, "glove": glove.read}[kind]
-    return reader(source, allow_nonfinite=allow_nonfinite, progress=progress)
+    return reader(source, encoding=encoding, allow_nonfinite=allow_nonfinite, progress=progress)
 
 
 def detect(source: Source) -> str:

@@ -47,7 +47,14 @@ def from_gensim(keyed: Any) -> dict[str, Any]:
     found = gathered(Path("KeyedVectors"), listed, matrix, allow_nonfinite=False)
     counts = getattr(keyed, "expandos", {}).get("count")
     known = isinstance(counts, np.ndarray) and len(counts) == len(words) and counts.dtype.kind in "iu" and counts.min() >= 0
-    info = {"source": "gensim", "format": "gensim", "language": "whitespace", "duplicates": found.duplicates, "replaced_tokens": 0}
+    info = {
+        "source": "gensim",
+        "format": "gensim",
+        "language": "whitespace",
+        "duplicates": found.duplicates,
+        "replaced_tokens": 0,
+        "alike": 0,
+    }
     return {
         "words": found.words,
         "counts": counts[listed.kept].astype(np.int64) if known and counts is not None else None,

@@ -26,7 +26,7 @@ def has_header(first: bytes, second: bytes) -> bool:
     return promise is not None and (promise[1] == 1 or not (len(fields) == 2 and is_number(fields[1])))
 
 
-def read(source: Source, *, allow_nonfinite: bool, progress: Progress | None) -> Found:
+def read(source: Source, *, encoding: str, allow_nonfinite: bool, progress: Progress | None) -> Found:
     """GloVe's text. Raises DamagedFileError."""
     first = source.line(LONGEST, 1).removeprefix(b"\xef\xbb\xbf")
     second = source.line(LONGEST, 2)
@@ -43,7 +43,7 @@ def read(source: Source, *, allow_nonfinite: bool, progress: Progress | None) ->
         raise DamagedFileError(msg)
     checked_shape(source.path, 1, dim)
     return read_lines(
-        source, dim, promised=None, before=(first, second), allow_nonfinite=allow_nonfinite, progress=progress
+        source, dim, promised=None, before=(first, second), encoding=encoding, allow_nonfinite=allow_nonfinite, progress=progress
     )  # fmt: skip
 
 

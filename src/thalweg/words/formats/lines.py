@@ -39,6 +39,7 @@ def read_lines(
     promised: int | None,
     number: int = 1,
     before: tuple[bytes, ...] = (),
+    encoding: str = "utf-8",
     allow_nonfinite: bool = False,
     progress: Progress | None = None,
 ) -> Found:
@@ -46,7 +47,7 @@ def read_lines(
 
     promised: how many there are to be, None if nothing says so. Raises DamagedFileError, naming the line.
     """
-    rows = Rows(source.path, dim)
+    rows = Rows(source.path, dim, encoding)
     limit = TOKEN_LIMIT + FIELD * dim
     count = 0
     taken = itertools.chain(before, iter(lambda: source.line(limit, number + count), b""))

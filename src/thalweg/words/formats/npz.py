@@ -35,7 +35,7 @@ _FIELDS = {
 }
 
 
-def read(source: Source, *, allow_nonfinite: bool) -> Found:
+def read(source: Source, *, encoding: str, allow_nonfinite: bool) -> Found:
     """The arrays `words` and `vectors`. Raises DamagedFileError."""
     path = source.path
     with source.seekable() as (file, size), _archive(source, file) as archive:
@@ -43,7 +43,7 @@ def read(source: Source, *, allow_nonfinite: bool) -> Found:
             if dtype.kind == "f" or len(shape) != 1:
                 msg = f"{path}: the array 'words' is {dtype} {shape}, where one axis of text was expected"
                 raise DamagedFileError(msg)
-            words = _words(source, stream, dtype, shape[0])
+            words = _words(source, stream, dtype, shape[0], encoding)
         with _member(source, archive, "vectors", size) as (stream, dtype, shape, fortran):
             if dtype.kind != "f" or len(shape) != 2 or shape[0] != words.seen:
                 msg = f"{path}: the array 'vectors' is {dtype} {shape}, where a row of numbers for each of {words.seen:,} words "
@@ -122,14 +122,14 @@ def _npy_header(where: str, stream: IO[bytes]) -> tuple[np.dtype[Any], bool, tup
     return np.dtype(descr), order == "True", shape, 8 + width + length
 
 
-def _words(source: Source, stream: IO[bytes], dtype: np.dtype[Any], n_words: int) -> Words:
+def _words(source: Source, stream: IO[bytes], dtype: np.dtype[Any], n_words: int, encoding: str) -> Words:
     """The words, block by block: an array that is mostly empty takes no memory here."""
     wide = dtype.itemsize // (4 if dtype.kind == "U" else 1)
     if not 1 <= wide <= TOKEN_LIMIT:
         msg = f"{source.path}: the array 'words' has room for {wide} letters in a word, where 1 to {TOKEN_LIMIT} were expected"
         raise DamagedFileError(msg)
     checked_shape(source.path, n_words, 1)
-    words = Words(source.path)
+    words = Words(source.path, encoding)
     for first, last in blocks(n_words, max(1, BLOCK // dtype.itemsize)):
         data = stream.read((last - first) * dtype.itemsize)
         if dtype.kind == "U" and (np.frombuffer(data, dtype.byteorder.replace("|", "=") + "u4") > sys.maxunicode).any():

@@ -1,12 +1,13 @@
 """Words and vectors as they are gathered from a file, with one rule for what is odd in it, whatever the format.
 
-A word that comes twice keeps its first vector; bytes that are not UTF-8 become U+FFFD; a vector that is not finite is an error, or
-is left out when the caller allows it. Each is counted. Memory grows with the rows that have arrived, never with those promised.
+A word that comes twice keeps its first vector; bytes that cannot be decoded become U+FFFD, after words have been compared, and a
+word that then looks like another is left out; if most words are damaged, that is an error which names --encoding. A vector that
+is not finite is an error, or is left out when the caller allows it. Each is counted. Memory grows with the rows that have arrived,
+never with those promised.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,36 +18,43 @@ import numpy.typing as npt
 
 from thalweg.errors import DamagedFileError, quoted
 from thalweg.threads import blocks
+from thalweg.words.encodings import words_of_file
 from thalweg.words.formats.opening import BLOCK
 
 MOST_WORDS = (1 << 31) - 1
 MOST_DIM = 1 << 16
 TOKEN_LIMIT = 4096  # bytes of a word
-_SURROGATE = re.compile("[\ud800-\udfff]")
 KINDS = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "BF16": "<u2"}  # names of safetensors; NumPy has no bfloat16
 
 
 @dataclass
 class Found:
-    """What a file held: words, vectors (n_words, dim) float32, and how much of it was odd."""
+    """What a file held: words, vectors (n_words, dim) float32, and how much of it was odd.
+
+    duplicates: words that came again; replaced_tokens: that hold U+FFFD for bytes that cannot be decoded; alike: that were left out
+    because they then looked like another; dropped: whose vectors were not finite.
+    """
 
     words: list[str]
     vectors: npt.NDArray[np.float32]
     duplicates: int
     replaced_tokens: int
     dropped: int
+    alike: int = 0
 
 
 class Words:
-    """The words of a file in their order, each once. `kept`: the numbers of the rows that stay."""
+    """The words of a file in their order, each once. `kept`: the numbers of the rows that stay; encoding: if they are not UTF-8."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, encoding: str = "utf-8") -> None:
         self.path = path
-        self.words: list[str] = []
+        self.encoding = encoding
         self.kept: list[int] = []
         self.seen = 0
-        self.replaced = 0
-        self._known: set[str] = set()
+        self._known: dict[str | bytes, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
 
     def add(self, token: str | bytes, unit: str = "word", first: int = 1) -> bool:
         """Take the word of the next row; False if it is there already. Raises DamagedFileError for one that cannot be.
@@ -54,30 +62,34 @@ class Words:
         unit, first: how an error names the place, "line" and the number of the first.
         """
         number, self.seen = self.seen, self.seen + 1
-        try:
-            word = token.decode() if isinstance(token, bytes) else token
-            size = len(word.encode())
-        except UnicodeError:
-            word = token.decode("utf-8", "replace") if isinstance(token, bytes) else _SURROGATE.sub("\ufffd", token)
-            size = len(word)
-            self.replaced += 1
+        size = len(token if isinstance(token, bytes) else token.encode("utf-8", "surrogatepass"))
         if not 1 <= size <= TOKEN_LIMIT:
             what = f"the word has {size:,} bytes, more than {TOKEN_LIMIT:,}" if size else "the word is empty"
             msg = f"{self.path}, {unit} {number + first}: {what}; the file is damaged or of another format"
             raise DamagedFileError(msg)
-        if word in self._known:
+        if token in self._known:
             return False
-        self._known.add(word)
-        self.words.append(word)
+        self._known[token] = None
         self.kept.append(number)
         return True
 
+    def _spelled(self) -> tuple[list[str], int]:
+        """The words as text, and how many hold U+FFFD for what is none."""
+        tokens = [token if isinstance(token, bytes) else token.encode("utf-8", "surrogatepass") for token in self._known]
+        decoded = all(isinstance(token, str) for token in self._known)  # as in formats whose words are text
+        return words_of_file(tokens, "utf-8" if decoded else self.encoding, self.path)
+
     def found(self, vectors: npt.NDArray[np.float32], allow_nonfinite: bool) -> Found:
         """The words with their vectors, one for each word kept."""
+        words, replaced = self._spelled()
+        first_of = {word: row for row, word in reversed([*enumerate(words)])}
+        alike = len(words) - len(first_of)
+        if alike:
+            rows = sorted(first_of.values())
+            words, vectors = [words[row] for row in rows], vectors[rows]
         finite = np.ones(len(vectors), np.bool_)
         for first, last in blocks(len(vectors), 1 << 14):
             finite[first:last] = np.isfinite(vectors[first:last]).all(axis=1)
-        words = self.words
         if bad := int(len(vectors) - finite.sum()):
             if not allow_nonfinite:
                 word = words[int(np.argmin(finite))]
@@ -91,20 +103,20 @@ class Words:
         if not words:
             msg = f"{self.path} holds no word with a vector"
             raise DamagedFileError(msg)
-        return Found(words, vectors, self.seen - len(self.kept), self.replaced, bad)
+        return Found(words, vectors, self.seen - len(self.kept), replaced, bad, alike)
 
 
 class Rows:
     """Words and vectors that arrive one by one, in an array that grows as they come."""
 
-    def __init__(self, path: Path, dim: int) -> None:
-        self.words = Words(path)
+    def __init__(self, path: Path, dim: int, encoding: str = "utf-8") -> None:
+        self.words = Words(path, encoding)
         self.matrix = np.empty((max(1, BLOCK // (4 * dim)), dim), np.float32)
 
     def add(self, token: bytes, vector: npt.NDArray[np.float32] | list[float], unit: str, first: int = 1) -> None:
         if not self.words.add(token, unit, first):
             return
-        n = len(self.words.words) - 1
+        n = len(self.words) - 1
         if n == MOST_WORDS:
             msg = f"{self.words.path} holds more than {MOST_WORDS:,} words"
             raise DamagedFileError(msg)
@@ -113,7 +125,7 @@ class Rows:
         self.matrix[n] = vector
 
     def found(self, allow_nonfinite: bool) -> Found:
-        self.matrix.resize((len(self.words.words), self.matrix.shape[1]), refcheck=False)
+        self.matrix.resize((len(self.words), self.matrix.shape[1]), refcheck=False)
         return self.words.found(self.matrix, allow_nonfinite)
 
 
@@ -147,9 +159,9 @@ def numbers(path: Path, stream: IO[bytes], kind: str, count: int) -> npt.NDArray
     return values
 
 
-def all_words(path: Path, tokens: Iterable[object]) -> Words:
+def all_words(path: Path, tokens: Iterable[object], encoding: str = "utf-8") -> Words:
     """The words of a list that came as a whole. Raises DamagedFileError for what is no text."""
-    words = Words(path)
+    words = Words(path, encoding)
     for token in tokens:
         if not isinstance(token, (str, bytes)):
             msg = f"{path}, word {words.seen + 1}: {token!r:.40} is not a text"

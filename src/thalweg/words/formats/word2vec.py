@@ -65,16 +65,18 @@ def _header(source: Source, least: int, per_number: int) -> tuple[int, int]:
     return n_words, dim
 
 
-def read(source: Source, *, allow_nonfinite: bool, progress: Progress | None) -> Found:
+def read(source: Source, *, encoding: str, allow_nonfinite: bool, progress: Progress | None) -> Found:
     """Word2vec text. Raises DamagedFileError."""
     n_words, dim = _header(source, 1, 2)  # a letter, and a blank and a digit for every number
-    return read_lines(source, dim, promised=n_words, number=2, allow_nonfinite=allow_nonfinite, progress=progress)
+    return read_lines(
+        source, dim, promised=n_words, number=2, encoding=encoding, allow_nonfinite=allow_nonfinite, progress=progress
+    )
 
 
-def read_binary(source: Source, *, allow_nonfinite: bool, progress: Progress | None) -> Found:
+def read_binary(source: Source, *, encoding: str, allow_nonfinite: bool, progress: Progress | None) -> Found:
     """Word2vec binary. Raises DamagedFileError."""
     n_words, dim = _header(source, 2, 4)
-    rows = Rows(source.path, dim)
+    rows = Rows(source.path, dim, encoding)
     buffer, at = b"", 0
     for k in range(n_words):
         while True:

@@ -1,0 +1,225 @@
+"""What a file says of its encoding beats what somebody says of all; nothing is merged, and nothing replaced, without a word."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from thalweg import words
+from thalweg.cli import program
+from thalweg.errors import InputError
+from thalweg.words import CooccurrenceCounts, WordVectors, encodings
+from thalweg.words.corpus import Report
+from thalweg.words.reading import read
+
+TEXT = "老师和学生在学校\n电脑和手机\n"
+PAGE = '<html><head><meta charset="gbk"></head><body>{}</body></html>'
+
+
+def run(*args: object) -> Any:
+    return CliRunner().invoke(program, ["words", *map(str, args)])
+
+
+def folder(path: Path) -> Path:
+    """One text in each encoding of a folder that came together over the years."""
+    files = {
+        "utf8.txt": TEXT.encode(),
+        "mark.txt": codecs.BOM_UTF8 + TEXT.encode(),
+        "gbk.txt": TEXT.encode("gbk"),
+        "utf16.txt": TEXT.encode("utf-16"),
+        "utf32.txt": TEXT.encode("utf-32"),
+        "late.txt": b"plain ascii\n" * 120_000 + TEXT.encode(),  # its encoding shows in the second MiB only
+        "page.html": PAGE.format(TEXT).encode("gbk"),
+        "ascii.txt": b"plain ascii\n",
+    }
+    path.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (path / name).write_bytes(data)
+    return path
+
+
+def test_a_mixed_folder_is_read_file_by_file(tmp_path: Path) -> None:
+    """--encoding gb18030, which the tool's own hint led to, made mojibake of every file that was UTF-8, with exit 0."""
+    tokens = read(folder(tmp_path / "novels"), encoding="gb18030", language="zh", min_count=1)
+    counted = dict(zip(tokens.words, tokens.counts.tolist(), strict=True))
+    assert {word: counted.pop(word) for word in ("老师", "学生", "学校", "电脑", "手机")} == dict.fromkeys(
+        ("老师", "学生", "学校", "电脑", "手机"), 7
+    )
+    assert set(counted) == {"plain", "ascii", "和", "在"}
+    assert (tokens.report.skipped, tokens.report.bad_bytes) == ([], 0)
+    assert tokens.report.encodings == {"utf-8": 4, "gb18030": 1, "gbk": 1, "utf-16": 1, "utf-32": 1}
+
+
+def test_without_an_encoding_others_than_utf_8_are_named_with_the_way_on(tmp_path: Path) -> None:
+    done = run("count", folder(tmp_path / "novels"), "--language", "zh", "--min-count", 1, "--out", tmp_path / "counts")
+    for name, way in (("gbk.txt", "for example gb18030"), ("utf16.txt", "--encoding utf-16"), ("utf32.txt", "--encoding utf-32")):
+        assert any(name in line and "left out" in line and way in line for line in done.stderr.splitlines()), done.stderr
+    assert "老师" in CooccurrenceCounts.open(tmp_path / "counts").words
+
+
+def test_the_encodings_of_a_mixed_folder_are_told(tmp_path: Path) -> None:
+    done = run("count", folder(tmp_path / "novels"), "--encoding", "gb18030", "--min-count", 1, "--out", tmp_path / "counts")
+    assert "different encodings: 4 in UTF-8" in done.stderr
+
+
+def test_damaged_utf_8_is_not_taken_for_another_encoding(tmp_path: Path) -> None:
+    """A byte that is gone from 3,000 characters: as GBK, all of them would become others."""
+    (tmp_path / "text.txt").write_bytes(b"\xff" + TEXT.encode() * 200)
+    tokens = read(tmp_path / "text.txt", encoding="gb18030", language="zh", min_count=1)
+    assert "老师" in tokens.words
+    assert tokens.report.bad_bytes == 1
+
+
+def test_seven_bit_encodings_are_heard(tmp_path: Path) -> None:
+    """ISO-2022-JP is ASCII byte by byte, and so it is valid UTF-8 too."""
+    (tmp_path / "mail.txt").write_bytes("日本語 の 手紙 日本語\n".encode("iso2022_jp") * 5)
+    assert "日本語" in read(tmp_path / "mail.txt", encoding="iso2022_jp", language="words", min_count=1).words
+
+
+def test_utf_16_without_a_mark_is_recognised_by_its_zeros(tmp_path: Path) -> None:
+    for name in ("utf-16-le", "utf-16-be"):
+        (tmp_path / "text.txt").write_bytes(("plain text\n" * 50).encode(name))
+        with pytest.raises(InputError, match=f"text in {name.upper()} without a mark: pass --encoding {name}"):
+            read(tmp_path / "text.txt")
+        assert read(tmp_path / "text.txt", encoding=name, min_count=1).words == ["plain", "text"]
+
+
+def test_a_file_that_is_in_neither_encoding_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("good text\n" * 9)
+    (tmp_path / "b.txt").write_bytes(bytes(range(128, 256)) * 50)
+    tokens = read(tmp_path, encoding="euc-jp", min_count=1)
+    assert [name.endswith("b.txt") for name, _ in tokens.report.skipped] == [True]
+    assert "neither UTF-8 nor euc_jp" in tokens.report.skipped[0][1]
+
+
+def test_latin_1_read_as_utf_8_names_the_option(tmp_path: Path) -> None:
+    """Words broke at every umlaut, and nobody spoke of --encoding."""
+    (tmp_path / "de.txt").write_bytes("die Straße führt über die Brücke zum Bahnhof\n".encode("latin-1") * 20)
+    assert "--encoding" in run("count", tmp_path / "de.txt", "--min-count", 1, "--out", tmp_path / "counts").stderr
+
+
+@given(
+    st.lists(st.sampled_from([TEXT, "plain\n", "é ü\n"]), max_size=6), st.sampled_from(["gb18030", "utf-16", "utf-8", "latin-1"])
+)
+def test_utf_8_is_utf_8_whatever_is_asked_for(parts: list[str], given_encoding: str) -> None:
+    """Blocks of any text in UTF-8 come out as they went in."""
+    blocks = iter([(part.encode(), k) for k, part in enumerate(parts)])
+    found = encodings.as_utf8(blocks, given_encoding, None, "it", Report())
+    assert not isinstance(found, str)
+    assert b"".join(text for text, _ in found) == "".join(parts).encode()
+
+
+# ---- small files
+
+
+def test_test_sets_and_dictionaries_take_an_encoding_too(tmp_path: Path) -> None:
+    wv = words.fit([TEXT] * 6, min_count=1, dim=3, threads=1)
+    pairs = "老师\t学生\t3\n电脑\t手机\t2\n学校\t学生\t1\n"
+    for name, data in (("gbk", pairs.encode("gbk")), ("utf8", pairs.encode()), ("utf16", pairs.encode("utf-16"))):
+        (tmp_path / name).write_bytes(data)
+        assert wv.evaluate(pairs=[tmp_path / name], encoding="gbk").pairs[0].n_covered == 3
+    with pytest.raises(InputError, match=r"gbk is not UTF-8 \(byte 0\): name its encoding with --encoding, such as gb18030"):
+        wv.evaluate(pairs=[tmp_path / "gbk"])
+    wv.save(tmp_path / "v")
+    done = run("evaluate", tmp_path / "v", "--pairs", tmp_path / "gbk", "--encoding", "gbk", "--json", "--quiet")
+    assert '"n_covered": 3' in done.stdout
+    (tmp_path / "dict.txt").write_bytes("杭研大厦 5\n".encode("gbk"))
+    corpus = ["杭研大厦在杭州"] * 5
+    assert "杭研大厦" in read(corpus, user_dict=tmp_path / "dict.txt", encoding="gbk", language="zh", min_count=1).words
+    with pytest.raises(InputError, match=r"dict.txt is not UTF-8 .* --encoding"):
+        read(corpus, user_dict=tmp_path / "dict.txt", language="zh")
+
+
+# ---- vectors and vocabularies
+
+
+def vectors_file(path: Path, names: list[bytes]) -> Path:
+    rows = [b"%b %d 1\n" % (name, k) for k, name in enumerate(names)]
+    path.write_bytes(b"%d 2\n" % len(names) + b"".join(rows))
+    return path
+
+
+def test_words_that_are_not_utf_8_are_compared_before_they_are_replaced(tmp_path: Path) -> None:
+    """Six words became one, and "came again", which they did not."""
+    names = ["电脑", "手机", "电话"]
+    file = vectors_file(tmp_path / "v.txt", [name.encode("gbk") for name in names])
+    read_right = WordVectors.read(file, encoding="gb18030")
+    assert read_right.words == names
+    assert read_right.info["duplicates"] == 0
+    with pytest.raises(InputError, match="3 of 3 words are not UTF-8: name the encoding with --encoding, such as gb18030"):
+        WordVectors.read(file)
+    done = run("import", file, "--encoding", "gb18030", "--out", tmp_path / "vec", "--quiet")
+    assert (done.exit_code, WordVectors.load(tmp_path / "vec").words) == (0, names)
+
+
+def test_a_few_damaged_words_are_told_apart_as_long_as_that_can_be(tmp_path: Path) -> None:
+    names = [b"a", b"b", b"c", b"d\xff", b"d\xfe", b"a"]
+    file = vectors_file(tmp_path / "v.txt", names)
+    found = WordVectors.read(file)
+    assert found.words == ["a", "b", "c", "d\ufffd"]
+    assert {name: found.info[name] for name in ("duplicates", "replaced_tokens", "alike")} == {
+        "duplicates": 1, "replaced_tokens": 2, "alike": 1
+    }  # fmt: skip
+    np.testing.assert_array_equal(found["d\ufffd"], [3, 1])
+    told = run("import", file, "--out", tmp_path / "vec").stderr
+    assert "1 word came again" in told
+    assert "1 word then looked like another and was left out" in told.replace("were left out", "was left out")
+
+
+def test_utf_8_vectors_stay_utf_8_whatever_is_asked_for(tmp_path: Path) -> None:
+    file = vectors_file(tmp_path / "v.txt", [name.encode() for name in ("电脑", "手机", "x")])
+    assert WordVectors.read(file, encoding="gb18030").words == ["电脑", "手机", "x"]
+
+
+def test_text_in_utf_16_is_named_where_vectors_were_expected(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_bytes("2 2\na 1 2\nb 3 4\n".encode("utf-16"))
+    with pytest.raises(InputError, match="text in UTF-16: save it as UTF-8"):
+        WordVectors.read(tmp_path / "v.txt")
+
+
+def test_a_vocabulary_of_gloves_takes_an_encoding(tmp_path: Path) -> None:
+    (tmp_path / "vocab.txt").write_bytes("电脑 5\n手机 3\n".encode("gbk"))
+    record = np.array([(1, 2, 1.0), (2, 1, 1.0)], np.dtype([("w", "<i4"), ("c", "<i4"), ("v", "<f8")]))
+    (tmp_path / "pairs.bin").write_bytes(record.tobytes())
+    counts = CooccurrenceCounts.from_glove(tmp_path / "pairs.bin", tmp_path / "vocab.txt", encoding="gbk")
+    assert counts.words == ["电脑", "手机"]
+    with pytest.raises(InputError, match="2 of 2 words are not UTF-8"):
+        CooccurrenceCounts.from_glove(tmp_path / "pairs.bin", tmp_path / "vocab.txt")
+    glove = ("--from-glove", tmp_path / "pairs.bin", "--vocab", tmp_path / "vocab.txt", "--encoding", "gbk")
+    assert run("count", *glove, "--out", tmp_path / "counts").exit_code == 0
+
+
+# ---- records
+
+
+class Frame:
+    """What a table of pandas or polars has."""
+
+    def __init__(self, *columns: str) -> None:
+        self.columns = columns
+
+    def __iter__(self) -> Any:
+        return iter(self.columns)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "remedy"),
+    [
+        ([{"text": "the harbour", "label": 1}] * 6, r"\[row\['text'\] for row in rows\]"),
+        ([{"headline": "the harbour"}] * 6, r"\[row\['headline'\] for row in rows\]"),
+        ([{"b", "a"}] * 6, "has no order"),
+        ({"one text": 1, "another text": 2}, "a dict is none"),
+        (Frame("id", "text"), r"corpus\['text'\]"),
+    ],
+)
+def test_records_are_not_texts(corpus: Any, remedy: str) -> None:
+    """The keys of each record became the corpus: 'text' and 'label' were the vocabulary."""
+    with pytest.raises(InputError, match=remedy):
+        words.fit(corpus, min_count=1, dim=2)
