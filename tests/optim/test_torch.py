@@ -380,6 +380,32 @@ def test_a_differentiable_step_can_be_differentiated():
     torch.testing.assert_close(start.grad, torch.tensor([2 * 0.8**2 * 3]))
 
 
+@pytest.mark.parametrize(("name", "keys"), [("SGD", 2), ("Adagrad", 2), ("Adam", 4), ("RAdam", 2), ("NAdam", 2)])
+def test_a_differentiable_step_is_differentiated_by_its_numbers_too(name, keys):
+    """A rate that requires a gradient gets one, as meta-learning asks, by finite differences. It was once left out in silence."""
+
+    def end(start, lr, wd, b1=0.8, b2=0.95):
+        p = start.clone()
+        given = {"betas": (b1, b2)} if keys == 4 else {}
+        opt = getattr(fused, name)([{"params": [p], "weight_decay": wd, **given}], lr=lr.reshape(1), differentiable=True)
+        for k in range(3):
+            p.grad = torch.tensor([1.0, -0.5], dtype=torch.float64) * (k + 1)
+            opt.step()
+        return p
+
+    numbers = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in ([1.0, -2.0], 0.1, 0.2, 0.8, 0.95)]
+    assert torch.autograd.gradcheck(end, numbers[: keys + 1])
+
+
+def test_a_derivative_that_would_be_lost_in_a_plain_number_is_refused():
+    b1, p = torch.tensor(0.9, requires_grad=True), torch.ones(2, requires_grad=True).clone()
+    p.grad = torch.ones(2)
+    with pytest.raises(RuleError, match="NAdam keeps P as a plain number"):
+        fused.NAdam([{"params": [p], "betas": (b1, 0.999)}], differentiable=True).step()
+    with pytest.raises(RuleError, match=r"NAdam: betas\[0\] requires a gradient, which it gets in a parameter group alone"):
+        fused.NAdam([p], betas=(b1, 0.999))
+
+
 def test_complex_parameters_are_pairs_of_reals():
     ends = []
     for make in (torch.optim.Adam, fused.Adam):

@@ -317,6 +317,76 @@ def test_a_cycle_whose_rise_is_one_step_starts_at_its_top(steps, rise):
     assert factors[steps - 1 :] == pytest.approx([1 / 25e4 if steps > 1 else 1.0] * 4)
 
 
+@backends
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_schedule_has_one_clock_for_all_tensors(backend, resumed):
+    """A layer that is unfrozen at step 50 of 100 has the rate of step 50, as under a scheduler of torch; also after a reload."""
+    plan = chain(schedule(schedules.cosine(100)), optim.SGD(lr=1.0))
+    params = [torch.zeros(1, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    opt = fused.Optimizer(params, plan, backend=backend)
+    truth = [float(schedules.cosine(100)(k)) for k in range(60)]
+    for k in range(60):
+        if resumed and k == 55:
+            state = opt.state_dict()
+            opt = fused.Optimizer(params, plan, backend=backend)
+            opt.load_state_dict(state)
+        params[0].grad = torch.ones_like(params[0])
+        params[1].grad = torch.ones_like(params[0]) if k >= 50 else None
+        opt.step()
+    np.testing.assert_allclose([-p.item() for p in params], [sum(truth), sum(truth[50:])], rtol=1e-12)
+
+
+def test_a_schedule_goes_on_from_a_checkpoint_of_torch():
+    params = parameters(((3,),))
+    plain = torch.optim.Adam(params)
+    for _ in range(3):
+        params[0].grad = torch.ones_like(params[0])
+        plain.step()
+    opt = fused.Optimizer(params, chain(schedule(lambda k: k), optim.Adam()))
+    opt.load_state_dict(plain.state_dict())
+    assert opt.updates == 3
+
+
+def one_over_what_is_left(k):
+    return 1 / (2 - k)
+
+
+def down(k):
+    return 1 - k
+
+
+@pytest.mark.parametrize(
+    ("factor", "steps", "sentence"),
+    [
+        (one_over_what_is_left, 2, r"schedule\(one_over_what_is_left\): the factor of step 3 is inf"),
+        (down, 2, r"schedule\(down\): the factor of step 3 is -1.0; it has to be a finite number of at least 0"),
+        (lambda k: k / k, 0, "the factor of step 1 is nan"),
+    ],
+    ids=["inf", "negative", "nan"],
+)
+def test_a_schedule_of_ones_own_is_checked_as_a_rate_is(factor, steps, sentence):
+    """By name and step, on every face where a step is not traced, before anything moves."""
+    rule = chain(schedule(factor), optim.SGD(lr=1.0))
+    p = torch.zeros(2, requires_grad=True)
+    opt = fused.Optimizer([p], rule)
+    optax_face = pytest.importorskip("thalweg.optim.optax").transform(rule)
+    state = optax_face.init(np.zeros(2))
+    for k in range(steps):
+        p.grad = torch.zeros(2)
+        opt.step()
+        _, state = optax_face.update(np.zeros(2), state, np.zeros(2))
+        rule.step(0.0, 0.0, rule.init(0.0), k + 1)
+    p.grad = torch.ones(2)
+    for step in (
+        opt.step,
+        lambda: optax_face.update(np.zeros(2), state, np.zeros(2)),
+        lambda: rule.step(0.0, 0.0, rule.init(0.0), steps + 1),
+    ):
+        with pytest.raises(RuleError, match=sentence):
+            step()
+    assert torch.equal(p.detach(), torch.zeros(2))
+
+
 def test_the_decoupled_decay_follows_the_scheduled_rate():
     """p (1 - lr f(k) wd) where g = 0."""
     p = torch.ones(1, dtype=torch.float64, requires_grad=True)

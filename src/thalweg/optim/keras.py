@@ -178,6 +178,7 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         inputs = {f"self.{name}": value for name, value in vars(rule).items()} | {"self.wd": self._wd()}
         inputs |= {f"s.{name}": kept[place] for name, kept in self._slots.items()}
         inputs |= {"self.lr": ops.cast(learning_rate, dtype), "t": ops.cast(self.iterations + 1, dtype)}
+        inputs["clock"] = inputs["t"]
         inputs |= {"p": ops.cast(variable, dtype), "g": ops.cast(ops.cast(gradient, variable.dtype), dtype)}
         inputs |= measured(variable.shape, float(np.finfo(dtype).eps))
         values = {at: inputs[name] for name, at in program.inputs.items()}

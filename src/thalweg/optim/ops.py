@@ -14,10 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg.optim.rule import Value
-from thalweg.optim.symbols import ELEMENT, TENSOR, Symbol
+from thalweg.optim.symbols import ELEMENT, HOST, TENSOR, Symbol
 
 __all__ = [
-    *("abs", "clip", "cos", "dot", "exp", "floor", "lerp", "log", "maximum", "mean", "minimum", "newton_schulz", "norm"),
+    *("abs", "clip", "clock", "cos", "dot", "exp", "floor", "lerp", "log", "maximum", "mean", "minimum", "newton_schulz", "norm"),
     *("normal", "shape", "sign", "sqrt", "total", "where"),
 ]
 
@@ -125,6 +125,11 @@ def normal(like: Value, t: Value) -> Value:
     import numpy as np
 
     return np.random.default_rng(int(t)).normal(size=np.shape(like))
+
+
+def clock(t: Value) -> Value:
+    """The number of the optimizer's step, 1, 2, ..., the same for all tensors, where t is that of the tensor's own."""
+    return t.tape.input("clock", HOST) if isinstance(t, Symbol) else t
 
 
 def shape(what: str, x: Value) -> Value:

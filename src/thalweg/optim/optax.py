@@ -25,7 +25,7 @@ from thalweg.optim.backends.reference import Functions, channels, evaluate, meas
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
 from thalweg.optim.symbols import ELEMENT
-from thalweg.optim.transforms import by_itself
+from thalweg.optim.transforms import by_itself, check_schedules
 
 JAX: Functions = {
     "add": lambda a, b: a + b,
@@ -120,7 +120,9 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
             msg = f"{type(rule).__name__} moves the parameters: call update(grads, state, params)"
             raise RuleError(msg)
         shared = {f"self.{name}": value(state.count) if callable(value) else value for name, value in fixed.items()}
-        shared["t"] = state.count + 1
+        shared |= {"t": state.count + 1, "clock": state.count + 1}
+        if not isinstance(state.count, jax.core.Tracer):
+            check_schedules([rule], int(state.count))
         kept = {f"s.{name}": tree for name, tree in {**state.slots, **state.scalars}.items()}
         grads, structure = cast("tuple[list[Any], Any]", jax.tree.flatten(updates))
         leaves = {name: structure.flatten_up_to(tree) for name, tree in kept.items()}

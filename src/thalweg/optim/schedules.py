@@ -3,7 +3,8 @@
     chain(schedule(warmup(1000) * cosine(100_000)), AdamW(lr=3e-4))
 
 They are written in the language of rules, so a schedule is a part of the rule's program, computed in float64 on the host. Any
-function of k in that language will do in their place. Beyond its last step a schedule keeps its last value.
+function of k in that language will do in their place. Beyond its last step a schedule keeps its last value. k counts the steps of
+the optimizer, on every face: one clock for all tensors.
 """
 
 from __future__ import annotations

@@ -10,15 +10,19 @@ They are applied from left to right, so clip_norm(1), noise() adds noise to the 
 from __future__ import annotations
 
 import functools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
 
 from thalweg.errors import RuleError
 from thalweg.optim import ops
 from thalweg.optim.rule import Rule, Stages, State, Value, checked, choice, const
 from thalweg.optim.rules import known_as
+from thalweg.optim.symbols import Symbol
 
 if TYPE_CHECKING:
     from thalweg.optim.program import Program
@@ -101,13 +105,13 @@ class weight_decay(Transform):
 
 @dataclass(frozen=True)
 class noise(Transform):
-    """g + N(0, eta / (1 + t)^gamma), t = 0, 1, ... for the first, second, ... step. Neelakantan et al. 2015, arXiv 1511.06807."""
+    """g + N(0, eta / (1 + t)^gamma), t = 0, 1, ... in the first, second, ... step. Neelakantan et al. 2015, arXiv 1511.06807."""
 
     eta: float = const(0.01)
     gamma: float = const(0.55)
 
     def __call__(self, p: Value, g: Value, t: Value) -> Value:
-        return g + ops.sqrt(self.eta / t**self.gamma) * ops.normal(g, t)
+        return g + ops.sqrt(self.eta / ops.clock(t) ** self.gamma) * ops.normal(g, t)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,11 @@ class freeze_nonfinite(Transform):
 
 @dataclass(frozen=True)
 class schedule(Transform):
-    """The rule's lr times factor(k), k = t - 1 being the number of steps done. The decoupled weight decay follows the rate."""
+    """The rule's lr times factor(k), k being the number of steps done. The decoupled weight decay follows the rate.
+
+    There is one clock, as for torch's schedulers, optax and Keras: a tensor that joins late, or had no gradient, has the others'
+    rate. A factor is checked as a rate is in every step (but in those that jax traces): it is finite and at least 0.
+    """
 
     factor: Callable[[Value], Value]
 
@@ -136,6 +144,18 @@ class schedule(Transform):
         if not callable(given):
             msg = f"schedule({self.factor!r}): it takes a function of the number of steps done, as in schedule(cosine(1000))"
             raise RuleError(msg)
+
+    def at(self, k: Value) -> Value:
+        """The factor after k steps. Raises RuleError for a number that is not allowed."""
+        if isinstance(k, Symbol):
+            return self.factor(k)
+        with np.errstate(all="ignore"):
+            value = float(self.factor(np.float64(k)))
+        if not 0 <= value < math.inf:
+            name = getattr(self.factor, "__qualname__", repr(self.factor))
+            msg = f"schedule({name}): the factor of step {int(k) + 1} is {value}; it has to be a finite number of at least 0"
+            raise RuleError(msg)
+        return value
 
 
 @dataclass(frozen=True)
@@ -216,7 +236,7 @@ class Chained:
         rule = self.rule
         for each in self.transforms:
             if isinstance(each, schedule):
-                rule = _bare(self.base, {**vars(rule), "lr": getattr(rule, "lr", 1.0) * each.factor(t - 1)})
+                rule = _bare(self.base, {**vars(rule), "lr": getattr(rule, "lr", 1.0) * each.at(ops.clock(t) - 1)})
         return rule
 
     def _force(self, p: Value, g: Value, t: Value) -> Value:
@@ -298,6 +318,14 @@ def _bare(kind: type[Any], given: dict[str, Any]) -> Any:
     for name, value in given.items():
         object.__setattr__(made, name, value)
     return made
+
+
+def check_schedules(rules: Iterable[Rule], done: int) -> None:
+    """Raises RuleError where the factor of the step after `done` others is not allowed."""
+    for rule in {type(rule): rule for rule in rules}.values():
+        for each in rule.transforms if isinstance(rule, Chained) else ():
+            if isinstance(each, schedule):
+                each.at(done)
 
 
 def by_itself(rule: Rule) -> Program:

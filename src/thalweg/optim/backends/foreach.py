@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,16 @@ _WITH_NUMBER_RIGHT = ("add", "sub", "mul", "div", "maximum", "minimum", "pow")  
 _WITH_NUMBER_LEFT = ("add", "mul", "maximum", "minimum")  # number op list is list op number
 
 
-def host(program: Program, numbers: Mapping[str, float]) -> dict[int, Any]:
-    """The values of the host's nodes before the first pass, as Python numbers, and those of the inputs they are made from."""
+def host(program: Program, numbers: Mapping[str, float], live: Mapping[str, Tensor] = MappingProxyType({})) -> dict[int, Any]:
+    """The values of the host's nodes before the first pass, as Python numbers, and those of the inputs they are made from.
+
+    live: numbers that are tensors, which autograd follows through what is made of them.
+    """
     values: dict[int, Any] = {place: np.float64(numbers[name]) for name, place in program.inputs.items() if name in numbers}
+    values |= {place: live[name] for name, place in program.inputs.items() if name in live}
     with np.errstate(all="ignore"):
-        evaluate(program, program.shared(0), values)
-    return {place: value.item() for place, value in values.items()}
+        evaluate(program, program.shared(0), values, functions(torch.float64) if live else NUMPY)
+    return {place: value.item() if isinstance(value, np.generic | np.ndarray) else value for place, value in values.items()}
 
 
 def _summed(program: Program, phase: int, values: dict[int, Any], parts: Mapping[int, float]) -> Run:

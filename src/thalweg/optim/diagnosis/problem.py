@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import InputError
+from thalweg.optim.diagnosis.reading import generators, read_once, set_state, state_of
 
 OUTSIDE = "a parameter outside of the model"
 HUGE = 1e10  # a parameter beyond it, or none that is finite, means that a run has blown up
@@ -45,6 +46,9 @@ class Problem:
 
     def __post_init__(self) -> None:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if any(p.is_complex() for p in self.parameters):
+            msg = "the optimizer moves complex parameters, whose curvature and noise are not measured: hold their two parts"
+            raise InputError(msg)
         own = {id(p) for p in self.model.parameters()}
         if not self.parameters or not own & {id(p) for p in self.parameters}:
             msg = "the optimizer moves no parameter of the model: make it from model.parameters()"
@@ -210,17 +214,17 @@ def reseed(seed: int) -> None:
 
 @contextlib.contextmanager
 def random_states(data: Iterable[Any]) -> Iterator[None]:
-    """Python's, NumPy's, torch's and a DataLoader's own, all put back at the end."""
-    generators = [g for g in (getattr(data, "generator", None), getattr(getattr(data, "sampler", None), "generator", None)) if g]
-    python, numpy, own = random.getstate(), np.random.get_state(), [g.get_state() for g in generators]  # noqa: NPY002
+    """Python's, NumPy's, torch's and those that the data hold, all put back at the end."""
+    held = [(generator, copy.deepcopy(state_of(generator))) for generator in generators(data)]
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng():
             yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
-        for generator, state in zip(generators, own, strict=True):
-            generator.set_state(state)
+        for generator, state in held:
+            set_state(generator, state)
 
 
 def parts(problem: object) -> tuple[torch.nn.Module, Loss, Iterable[Any], torch.optim.Optimizer]:
@@ -243,8 +247,8 @@ def parts(problem: object) -> tuple[torch.nn.Module, Loss, Iterable[Any], torch.
     if not isinstance(data, Iterable) or isinstance(data, str | Tensor | Mapping):
         msg = f"the third of {wanted} is {type(data).__name__}: it must be a DataLoader or a list of batches"
         raise InputError(msg)
-    if isinstance(data, Iterator):
-        msg = "the third of (model, loss, data, optimizer) can be read only once: give a DataLoader or a list of batches"
+    if once := read_once(data):
+        msg = f"the third of {wanted} can be read only once ({once}): give a DataLoader or a list of batches"
         raise InputError(msg)
     if not isinstance(optimizer, torch.optim.Optimizer):
         msg = f"the fourth of {wanted} is {type(optimizer).__name__}: it must be an optimizer of torch.optim or thalweg.optim.torch"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.diagnosis.measure import curvature, mean_gradient, spread, successive
 from thalweg.optim.diagnosis.noise import noise_scale
-from thalweg.optim.diagnosis.problem import Problem, copied
+from thalweg.optim.diagnosis.problem import Problem, copied, parts
 from thalweg.optim.diagnosis.rows import STABLE, Row, about_curvature, about_loss, about_noise, about_steps, number, texts
-from thalweg.optim.diagnosis.steps import Rates
+from thalweg.optim.diagnosis.steps import Rates, rules_of
 from thalweg.optim.diagnosis.sweep import RangeTest, swept
 from thalweg.optim.diagnosis.trials import LEAST, Trial, cost, tried
 
@@ -111,6 +111,7 @@ def diagnose(
         msg = f"steps={steps!r}: a trial run tells something from {LEAST} steps on; 0 leaves trials out"
         raise InputError(msg)
     tell = progress or (lambda *_, **__: None)
+    rules_of(parts(problem)[3])  # refuses an optimizer whose rule is not known, before a copy of it takes a step
     with copied(problem, batches, seed, precise=precise) as one:
         if hessian_batches is None:
             hessian_batches = 8 if one.n <= 100_000 else 4 if one.n <= 1_000_000 else 1

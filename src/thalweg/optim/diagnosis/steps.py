@@ -37,9 +37,12 @@ def rules_of(optimizer: torch.optim.Optimizer) -> list[Rule]:
     """The rule of each parameter group. InputError for an optimizer that is neither ours nor one of torch's that we know."""
     if isinstance(optimizer, Optimizer):
         return [optimizer.rule_of(group) for group in optimizer.param_groups]
-    kind = getattr(ours, type(optimizer).__name__, None)
-    if not type(optimizer).__module__.startswith("torch.optim") or not (isinstance(kind, type) and issubclass(kind, Optimizer)):
-        msg = f"the rule of {type(optimizer).__name__} is not known: take one of torch.optim (all but ASGD, LBFGS and SparseAdam)"
+    name = type(optimizer).__name__
+    kind = getattr(ours, name, None) if type(optimizer) is getattr(torch.optim, name, None) else None  # not another's of that name
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        whose = type(optimizer).__module__.partition(".")[0]
+        title = name if whose == "torch" else f"{whose}.{name}"
+        msg = f"the rule of {title} is not known: take one of torch.optim (all but ASGD, LBFGS and SparseAdam)"
         msg += " or of thalweg.optim.torch"
         raise InputError(msg)
     known = inspect.signature(kind).parameters.keys() - {"params", "options"}
@@ -156,7 +159,7 @@ def _divisor(group: Group, state: Mapping[str, Any], p: Tensor) -> tuple[npt.NDA
         return np.ones(n), np.zeros(n, bool)
     kind, rule = type(group.rule), group.bare
     numbers = {f"self.{name}": value for name, value in vars(rule).items() if isinstance(value, int | float)}
-    numbers |= {"t": float(state.get("step", 1.0))}
+    numbers |= dict.fromkeys(("t", "clock"), float(state.get("step", 1.0)))
     numbers |= {f"s.{name}": float(state[slot_key(kind, name)]) for name in rule.scalars.initial if slot_key(kind, name) in state}
     names = [name for name in (*made.frozen, *made.aside) if slot_key(kind, name) in state]
     held = {name: state[slot_key(kind, name)].detach().cpu().double().reshape(-1).numpy() for name in names}

@@ -199,7 +199,7 @@ def slaved(scaled: Scaled, p: Array, g: Array, rate: complex | None = None) -> V
     A slot follows s' = a s + b, with a from two steps; one that only grows is left as it starts. rate: what lr is multiplied by for
     the limit of small rates, which asks more: RuleError there for a slot that only grows, or is no such average.
     """
-    numbers = scaled.numbers(1.0) | {"t": LATE}
+    numbers = scaled.numbers(1.0) | {"t": LATE, "clock": LATE}
     numbers["self.lr"] = numbers.get("self.lr", 1.0) * (1.0 if rate is None else rate)
     late = late_scalars(scaled.rule, scaled.programs[-1])
     z: Values = {name: late.get(name, value) + np.zeros_like(value, complex) for name, value in scaled.start(p).items()}
@@ -226,7 +226,7 @@ def slaved(scaled: Scaled, p: Array, g: Array, rate: complex | None = None) -> V
 def _slow(scaled: Scaled, p: Array, gradient: Gradient) -> Array:
     """The p after one step at the rate i e lr with the slots where the gradient holds them."""
     z = slaved(scaled, p, gradient(p), 1j * _E)
-    numbers = scaled.numbers(1.0) | {"t": LATE}
+    numbers = scaled.numbers(1.0) | {"t": LATE, "clock": LATE}
     numbers["self.lr"] = numbers["self.lr"] * 1j * _E
     with np.errstate(all="ignore"):
         return advance(scaled.programs, z, numbers, gradient, COMPLEX)["p"]

@@ -134,7 +134,10 @@ def linear(rule: AnyRule, *, freeze: Iterable[str] | None = None) -> Linear:
     bare = Linear(programs, _numbers(rule, last), ("p", *(f"s.{name}" for name in slots)), (), float(getattr(rule, "lr", 1.0)))
     frozen = tuple(name for name in slots if _is_even(bare, name)) if freeze is None else tuple(freeze)
     made = replace(bare, names=("p", *(f"s.{name}" for name in slots if name not in frozen)), frozen=frozen)
-    if not np.abs(made.force()).max() >= _FADED * np.abs(replace(made, numbers={**made.numbers, "t": 2.0}).force()).max():
+    if (
+        not np.abs(made.force()).max()
+        >= _FADED * np.abs(replace(made, numbers={**made.numbers, "t": 2.0, "clock": 2.0}).force()).max()
+    ):
         msg = f"the rate of {rule!r} falls to nothing with time: ask about the rule without its schedule or lr_decay"
         raise RuleError(msg)
     slopes = [_response(made, {}, lambda point, g=g: g + 0 * point).real / g for g in _SMALL]  # type: ignore[misc]
@@ -159,12 +162,12 @@ def _reaching(made: Linear) -> Linear:
 def _numbers(rule: Rule, program: Program) -> dict[str, Any]:
     """The host's inputs, long after the start: hyper-parameters with eps 0, scalars where they have gone."""
     numbers: dict[str, Any] = {f"self.{each.name}": getattr(rule, each.name) for each in fields(rule)}
-    return numbers | {"self.eps": 0.0, "t": LATE, **late_scalars(rule, program)}
+    return numbers | {"self.eps": 0.0, "t": LATE, "clock": LATE, **late_scalars(rule, program)}
 
 
 def late_scalars(rule: Rule, program: Program) -> dict[str, float]:
     """Where the scalars of a rule have gone long after the start: products (NAdam's) to 0, sums (Schedule-Free's) far up."""
-    numbers: dict[str, Any] = {f"self.{each.name}": getattr(rule, each.name) for each in fields(rule)} | {"t": LATE}
+    numbers: dict[str, Any] = {f"self.{each.name}": getattr(rule, each.name) for each in fields(rule)} | {"t": LATE, "clock": LATE}
     host, path = program.reachable(program.scalars.values()), [{f"s.{name}": each for name, each in rule.scalars.of(rule).items()}]
     for _ in range(3 if program.scalars else 0):
         given = numbers | path[-1]

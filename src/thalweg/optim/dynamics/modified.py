@@ -45,7 +45,7 @@ class Modified:
         self, p0: npt.ArrayLike, duration: float, energy: Energy, *, at: npt.ArrayLike | None = None, start: str = "rule"
     ) -> Trajectory:
         """As `Flow.solve`. RuleError for a rule that corrects for its start, where no step is small beside the time since then."""
-        if self.flow.limit == "inertial" and any("t" in each.inputs for each in self.flow.scaled.programs):
+        if self.flow.limit == "inertial" and any({"t", "clock"} & each.inputs.keys() for each in self.flow.scaled.programs):
             msg = (
                 f"{self.flow.rule!r} corrects for its start, where its steps have no expansion: take velocity(tau, z) later on, or "
             )
@@ -73,7 +73,7 @@ class Modified:
         unit = {name: 1.0 if scaled.power(name) > 0 else 0.0 for name in names}  # a buffer that holds lr is as small as lr
 
         def stepped(z: Mapping[str, Array], h: float) -> Values:
-            numbers = scaled.numbers(1.0) | {"t": LATE}
+            numbers = scaled.numbers(1.0) | {"t": LATE, "clock": LATE}
             state = {name: value * h ** unit.get(name, 0) for name, value in z.items()}
             after = advance(scaled.programs, state, numbers | {"self.lr": numbers["self.lr"] * h}, gradient)
             return {name: value / h ** unit.get(name, 0) for name, value in after.items()}

@@ -84,7 +84,7 @@ class Scaled:
     def step(self, z: Mapping[str, Array], h: Any, tau: Any, gradient: Gradient, functions: Functions = NUMPY) -> Values:
         """The state a step of h after time tau."""
         units = {name: h ** self.power(name) if self.power(name) else 1.0 for name in z}
-        numbers = self.numbers(h) | {"t": tau / h + 1}
+        numbers = self.numbers(h) | {"t": tau / h + 1, "clock": tau / h + 1}
         after = advance(self.programs, {name: value * units[name] for name, value in z.items()}, numbers, gradient, functions)
         return {name: after[name] / units[name] for name in z}
 

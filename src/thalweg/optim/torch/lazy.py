@@ -199,7 +199,7 @@ class LazyTable(CompiledTable):
     def _rates(self, numbers: dict[str, Floats]) -> Floats:
         rates = numbers["self.lr"]
         for each in self.rule.transforms if isinstance(self.rule, Chained) else ():
-            rates = rates * each.factor(numbers["t"] - 1) if isinstance(each, schedule) else rates
+            rates = rates * each.factor(numbers["clock"] - 1) if isinstance(each, schedule) else rates
         return rates
 
     def _decay(self, numbers: dict[str, Floats]) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.errors import RuleError
 from thalweg.optim.backends import compiled, foreach
 from thalweg.optim.backends.lockstep import Run, merged
 from thalweg.optim.program import Program
@@ -31,14 +32,20 @@ class ListTable(Table):
         super().__init__(programs, entries, keys, axes, seed)
         listed = not any(_one_by_one(program) for program in programs) and not differentiable
         self.backend = backend if listed else "single"
+        self.differentiable = differentiable
 
     def run(self, stage: int, gradients: list[Tensor | None], rows: compiled.Integers, inputs: dict[str, compiled.Floats]) -> Run:
         program, step = self.programs[stage], self._lists if self.backend == "foreach" else self._singles
         new = {f"s.{name}": np.empty(len(rows)) for name in program.scalars}
         runs, done = [], []
         for row in np.unique(rows[rows >= 0]).tolist():
-            values = foreach.host(program, {name: column[row] for name, column in inputs.items()})
             places = np.flatnonzero(rows == row).tolist()
+            live = self.live[self.groups[places[0]]] if self.live else {}
+            values = foreach.host(program, {name: column[row] for name, column in inputs.items()}, live)
+            lost = [name for name, place in program.scalars.items() if isinstance(values.get(place), Tensor)]
+            if lost:
+                msg = f"{program.rule} keeps {lost[0]} as a plain number, which has no derivative; detach lr and betas"
+                raise RuleError(msg)
             runs.append(step(program, places, gradients, values))
             done.append((places, values))
         yield from merged(runs)
@@ -51,7 +58,10 @@ class ListTable(Table):
         """The tensors of the program, real, halves widened: copies then, which have to be put back."""
         arrays = {"p": self.weights, "g": gradients, **{f"s.{name}": slots for name, slots in self.slots.items()}}
         arrays |= {"noise": self.noise} if self.noise else {}
-        return {name: [_computed(tensors[k]) for k in places] for name, tensors in arrays.items()}
+        found = {name: [_computed(tensors[k]) for k in places] for name, tensors in arrays.items()}
+        if self.differentiable:  # autograd keeps what it will need, and the step writes over p and slots
+            return {name: [tensor.clone() for tensor in tensors] for name, tensors in found.items()}
+        return found
 
     def _home(self, name: str) -> list[Tensor]:
         return self.weights if name == "p" else self.slots[name.removeprefix("s.")]

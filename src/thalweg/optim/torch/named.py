@@ -22,6 +22,11 @@ Pair: TypeAlias = tuple[float | Tensor, float | Tensor]
 Rate: TypeAlias = float | Tensor
 
 
+def _made(optimizer: Optimizer, kind: type[Rule], given: dict[str, Any]) -> Rule:
+    """The rule of a constructor's arguments."""
+    return rule_of(kind, given, type(optimizer).__name__, read_once=True)
+
+
 class SGD(Optimizer):
     """`rules.SGD`, or with momentum `rules.HeavyBall` or `rules.Nesterov`: the group's numbers decide at every step."""
 
@@ -41,7 +46,7 @@ class SGD(Optimizer):
             msg = f"nesterov=True with momentum={momentum!r}, dampening={dampening!r}; it needs momentum, and no dampening"
             raise RuleError(msg)
         given = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.HeavyBall, given, type(self).__name__), lr=lr, nesterov=nesterov, **options)
+        super().__init__(params, _made(self, rules.HeavyBall, given), lr=lr, nesterov=nesterov, **options)
 
     def _described(self, rule: Rule) -> dict[str, Any]:
         return {"rule": "SGD", **group_of(rule)} if type(rule) is rules.HeavyBall else super()._described(rule)
@@ -71,7 +76,7 @@ class Adam(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "eps_at": eps_at}
-        rule = rule_of(rules.Adam, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
+        rule = _made(self, rules.Adam, {**given, "decoupled_weight_decay": decoupled_weight_decay})
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -91,7 +96,7 @@ class AdamW(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad, "eps_at": eps_at}
-        super().__init__(params, rule_of(rules.AdamW, given, type(self).__name__), lr=lr, **options)
+        super().__init__(params, _made(self, rules.AdamW, given), lr=lr, **options)
 
 
 class NAdam(Optimizer):
@@ -109,7 +114,7 @@ class NAdam(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "momentum_decay": momentum_decay}
-        rule = rule_of(rules.NAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
+        rule = _made(self, rules.NAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay})
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -129,7 +134,7 @@ class RAdam(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "eps_at": eps_at}
-        rule = rule_of(rules.RAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
+        rule = _made(self, rules.RAdam, {**given, "decoupled_weight_decay": decoupled_weight_decay})
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -149,7 +154,7 @@ class Adamax(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "eps_at": eps_at}
-        super().__init__(params, rule_of(rules.Adamax, given, type(self).__name__), lr=lr, foreach=foreach, **options)
+        super().__init__(params, _made(self, rules.Adamax, given), lr=lr, foreach=foreach, **options)
 
 
 class AdaBelief(Optimizer):
@@ -167,7 +172,7 @@ class AdaBelief(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        rule = rule_of(rules.AdaBelief, {**given, "decoupled_weight_decay": decoupled_weight_decay}, type(self).__name__)
+        rule = _made(self, rules.AdaBelief, {**given, "decoupled_weight_decay": decoupled_weight_decay})
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -193,7 +198,7 @@ class RMSprop(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay, "momentum": momentum, "centered": centered}
-        rule = rule_of(rules.RMSprop, {**given, "eps_at": eps_at, "lr_in_buffer": lr_in_buffer}, type(self).__name__)
+        rule = _made(self, rules.RMSprop, {**given, "eps_at": eps_at, "lr_in_buffer": lr_in_buffer})
         switches: dict[str, Any] = {
             "capturable": capturable,
             "foreach": foreach,
@@ -220,7 +225,7 @@ class Adagrad(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps, "eps_at": eps_at}
-        rule = rule_of(rules.AdaGrad, {**given, "initial_accumulator_value": initial_accumulator_value}, type(self).__name__)
+        rule = _made(self, rules.AdaGrad, {**given, "initial_accumulator_value": initial_accumulator_value})
         super().__init__(params, rule, lr=lr, foreach=foreach, **options)
 
 
@@ -238,7 +243,7 @@ class Adadelta(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "rho": rho, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.Adadelta, given, type(self).__name__), lr=lr, foreach=foreach, **options)
+        super().__init__(params, _made(self, rules.Adadelta, given), lr=lr, foreach=foreach, **options)
 
 
 class Rprop(Optimizer):
@@ -252,7 +257,7 @@ class Rprop(Optimizer):
         step_sizes: Pair = (1e-6, 50),
         **options: Any,
     ) -> None:
-        rule = rule_of(rules.Rprop, {"lr": lr, "etas": etas, "step_sizes": step_sizes}, type(self).__name__)
+        rule = _made(self, rules.Rprop, {"lr": lr, "etas": etas, "step_sizes": step_sizes})
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -267,7 +272,7 @@ class Lion(Optimizer):
         weight_decay: float = 0,
         **options: Any,
     ) -> None:
-        rule = rule_of(rules.Lion, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, type(self).__name__)
+        rule = _made(self, rules.Lion, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
         super().__init__(params, rule, lr=lr, **options)
 
 
@@ -285,7 +290,7 @@ class LARS(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust, "eps": eps}
-        super().__init__(params, rule_of(rules.LARS, given, type(self).__name__), lr=lr, **options)
+        super().__init__(params, _made(self, rules.LARS, given), lr=lr, **options)
 
 
 class LAMB(Optimizer):
@@ -301,7 +306,7 @@ class LAMB(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.LAMB, given, type(self).__name__), lr=lr, **options)
+        super().__init__(params, _made(self, rules.LAMB, given), lr=lr, **options)
 
 
 class Adafactor(Optimizer):
@@ -318,7 +323,7 @@ class Adafactor(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "beta2_decay": beta2_decay, "eps": eps, "d": d, "weight_decay": weight_decay}
-        super().__init__(params, rule_of(rules.Adafactor, given, type(self).__name__), lr=lr, **options)
+        super().__init__(params, _made(self, rules.Adafactor, given), lr=lr, **options)
 
 
 class Muon(Optimizer):
@@ -342,7 +347,7 @@ class Muon(Optimizer):
     ) -> None:
         given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "eps": eps, "betas": betas}
         given |= {"ns_coefficients": ns_coefficients, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn, "adamw_eps": adamw_eps}
-        super().__init__(params, rule_of(rules.Muon, given, type(self).__name__), lr=lr, **options)
+        super().__init__(params, _made(self, rules.Muon, given), lr=lr, **options)
 
 
 class ScheduleFree(Optimizer):
@@ -360,4 +365,4 @@ class ScheduleFree(Optimizer):
         **options: Any,
     ) -> None:
         given = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "inner": inner}
-        super().__init__(params, rule_of(rules.ScheduleFree, given, type(self).__name__), lr=lr, **options)
+        super().__init__(params, _made(self, rules.ScheduleFree, given), lr=lr, **options)

@@ -134,10 +134,10 @@ def group_of(rule: Rule) -> dict[str, Any]:
     return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
 
 
-def rule_of(kind: type[Rule], group: Mapping[str, Any], title: str | None = None) -> Rule:
+def rule_of(kind: type[Rule], group: Mapping[str, Any], title: str | None = None, read_once: bool = False) -> Rule:
     """The rule that a group describes; numbers may be tensors of one element. Raises RuleError for values that are not allowed.
 
-    title: what errors call it.
+    title: what errors call it; read_once: whether the numbers but lr are those of a constructor, which autograd does not follow.
     """
     title, made = title or kind.__name__, dict[str, Any]()
     for name, key in keys_of(kind).items():
@@ -149,9 +149,22 @@ def rule_of(kind: type[Rule], group: Mapping[str, Any], title: str | None = None
             raise RuleError(msg)
         for k, (each, part) in enumerate(zip(key.fields, parts, strict=True)):
             label = name if len(parts) == 1 else f"{name}[{k}]"
+            if read_once and name != "lr" and getattr(part, "requires_grad", False):
+                msg = f"{title}: {label} requires a gradient, which it gets in a parameter group alone: give it there"
+                raise RuleError(msg)
             value = _plain(title, label, part)
             made[each] = checked(title, kind.__dataclass_fields__[each], key.ours(value), (label, value), key.reason)
     return kind(**made)
+
+
+def live_of(kind: type[Rule], group: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The numbers of a group that autograd follows, by the names of a program's inputs."""
+    found: dict[str, Tensor] = {}
+    for name, key in keys_of(kind).items():
+        for each, part in zip(key.fields, key.parts(group[name]), strict=False) if name in group else ():
+            if isinstance(part, Tensor) and part.requires_grad:
+                found[f"self.{each}"] = key.ours(part.reshape(()))
+    return found
 
 
 def _plain(title: str, label: str, value: Any) -> Any:

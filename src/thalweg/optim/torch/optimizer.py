@@ -26,12 +26,13 @@ from thalweg.optim.rule import Rule, State
 from thalweg.optim.rules import known_as
 from thalweg.optim.torch import state as states
 from thalweg.optim.torch.lazy import Rows
-from thalweg.optim.torch.names import group_of, misspelt, rule_of, slot_key
+from thalweg.optim.torch.names import group_of, live_of, misspelt, rule_of, slot_key
 from thalweg.optim.torch.planning import How, Plan, backend_of, planned
 from thalweg.optim.torch.reading import Reading
 from thalweg.optim.torch.repeat import Repeated
 from thalweg.optim.torch.soft_batch import SoftBatch
 from thalweg.optim.torch.tables import Found, Numbers, Table, all_finite
+from thalweg.optim.transforms import check_schedules
 
 ATTEMPTS = 20  # 5^20 = 10^14: what no step of that size reaches is no matter of the step
 
@@ -250,6 +251,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
 
     def _move(self, scale: float | None, stage: int = 0) -> None:
         rules = [self._reading.rule(k, group, self.rule_of) for k, group in enumerate(self.param_groups)]
+        if stage == 0:
+            check_schedules(rules, self.updates)
         programs = [
             self._reading.programs(k, rule, group["maximize"], scale is not None)
             for k, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True))
@@ -258,7 +261,12 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         policies = [group.get("freeze_nonfinite_policy", "pass") for group in self.param_groups]
         if not all_finite(tables, gradients, policies) and stage == 0:
             return
-        numbers = {axes: [_numbers(rule.suited(axes), scale) for rule in rules] for axes in {table.axes for table in tables}}
+        clock = float(self.updates + (stage == 0))
+        numbers = {axes: [_numbers(rule.suited(axes), clock, scale) for rule in rules] for axes in {table.axes for table in tables}}
+        if any(group["differentiable"] for group in self.param_groups):
+            live = [live_of(type(rule), group) for rule, group in zip(rules, self.param_groups, strict=True)]
+            for table in tables:
+                table.live = live
         self.updates += stage == 0
         finished(merged([table.step(*found, numbers[table.axes], stage) for table, found in zip(tables, gradients, strict=True)]))
         for table in tables:
@@ -322,7 +330,9 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             for key, value in ours.items():
                 group.setdefault(key, value)
         states.exact(self.state, self._parameters(), state_dict)
-        self.updates = state_dict.get("updates", 0)
+        self.updates = state_dict.get(
+            "updates", max((int(held.get("step", 0)) for held in state_dict["state"].values()), default=0)
+        )
         if "soft_batch" in state_dict:
             self._soft.load_state_dict(state_dict["soft_batch"], self._parameters())
 
@@ -366,6 +376,6 @@ def _unfit(p: Tensor, rule: Rule) -> str:
     return ""
 
 
-def _numbers(rule: Rule, scale: float | None) -> Numbers:
-    found = {f"self.{name}": value for name, value in vars(rule).items() if type(value) is float}
+def _numbers(rule: Rule, clock: float, scale: float | None) -> Numbers:
+    found = {f"self.{name}": value for name, value in vars(rule).items() if type(value) is float} | {"clock": clock}
     return found if scale is None else found | {"grad_scale": scale}

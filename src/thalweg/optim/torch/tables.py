@@ -70,6 +70,7 @@ class Table(ABC):
             torch.zeros_like(p, dtype=self.wide, requires_grad=False) for p in self.parameters if "noise" in program.inputs
         ]
         self.active: Mask = EVERY  # who takes part in this step
+        self.live: Sequence[Mapping[str, Tensor]] = ()  # of each group: numbers that autograd follows (differentiable=True)
         self.copied = 0  # gradients that had to be laid out anew since the table was made
         held = [*self.slots.values(), *([self.weights] if self.mastered else [])]
         self.watch = watch.watch(self.parameters, held, self.addressed)
