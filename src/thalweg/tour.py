@@ -40,7 +40,7 @@ class Entry:
 
 
 SECTIONS: dict[str, Entry] = {
-    "words": Entry("thalweg.words.tour:section", budget=60, takes=("corpus", "keep")),
+    "words": Entry("thalweg.words.tour:section", budget=60, takes=("corpus", "keep", "encoding")),
     "optim": Entry("thalweg.optim.tour:section", budget=20),
 }
 
@@ -161,14 +161,15 @@ def page(outcomes: dict[str, Outcome], locale: str, seconds: float) -> str:
 @options.command("tour", examples=["thalweg tour --out tour", "thalweg tour --corpus notes/ --out tour --overwrite"])
 @options.out_option(default="tour")
 @options.option("--corpus", metavar="PATH", multiple=True, help="Your own text (one or several) instead of docs:.")
+@options.option("--encoding", default="utf-8", help="Encoding of your files that do not say it themselves, such as gb18030.")
 @options.locale_option
 @options.overwrite_option
 @options.json_option
 @options.quiet_option
-def command(out: Path, corpus: tuple[str, ...], locale: str, overwrite: bool, json: bool, quiet: bool) -> None:
+def command(out: Path, corpus: tuple[str, ...], encoding: str, locale: str, overwrite: bool, json: bool, quiet: bool) -> None:
     """Run the main jobs of all parts and write them on one page, index.html."""
     check_output(out, overwrite)
-    given = {"corpus": list(corpus), "keep": str(out / VECTORS)} if corpus else {}
+    given = {"corpus": list(corpus), "keep": str(out / VECTORS), "encoding": encoding} if corpus else {}
     if corpus:
         write_pages(out, KIND, 1, {}, overwrite)  # so that it is ours, whatever happens to the vectors in it
     console = Console(json=json, quiet=quiet, command="tour")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import CooccurrenceCounts, WordVectors, encodings
+from thalweg.words import CooccurrenceCounts, WordVectors, encodings, evaluation, tour
 from thalweg.words.corpus import Report
 from thalweg.words.reading import read
 
@@ -135,6 +135,19 @@ def test_test_sets_and_dictionaries_take_an_encoding_too(tmp_path: Path) -> None
     assert "杭研大厦" in read(corpus, user_dict=tmp_path / "dict.txt", encoding="gbk", language="zh", min_count=1).words
     with pytest.raises(InputError, match=r"dict.txt is not UTF-8 .* --encoding"):
         read(corpus, user_dict=tmp_path / "dict.txt", language="zh")
+
+
+def test_the_tour_takes_an_encoding(tmp_path: Path) -> None:
+    (tmp_path / "gbk.txt").write_bytes((TEXT * 20).encode("gbk"))
+    made = tour.section(corpus=str(tmp_path / "gbk.txt"), encoding="gb18030", keep=str(tmp_path / "v"))
+    assert made.numbers
+    assert "老师" in WordVectors.load(tmp_path / "v")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_test_sets_may_end_their_lines_as_any_system_does(tmp_path: Path, end: str) -> None:
+    (tmp_path / "pairs.txt").write_bytes(end.join(["a b 1", "b c 2", ""]).encode())
+    assert len(evaluation.read_pairs(tmp_path / "pairs.txt").pairs) == 2
 
 
 # ---- vectors and vocabularies

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +203,7 @@ def read_pairs(path: str | Path, encoding: str = "utf-8") -> PairSet:
 def _lines(path: Path, encoding: str) -> Iterable[tuple[int, str]]:
     """The lines that are not empty, with their numbers from 1."""
     text = text_of_file(read_bytes(path, FILE_LIMIT), check_encoding(encoding), path)
-    numbered = ((number, line.strip()) for number, line in enumerate(text.split("\n"), 1))
+    numbered = ((number, line.strip()) for number, line in enumerate(re.split(r"\r\n?|\n", text), 1))
     return [(number, line) for number, line in numbered if line]
 
 

@@ -45,18 +45,19 @@ def section(
     locale: str = "en",
     corpus: str | list[str] | None = None,
     keep: str | None = None,
+    encoding: str = "utf-8",
     so_far: Callable[[Section], object] | None = None,
     progress: reading.Progress | None = None,
 ) -> Section:
     """Fit vectors to `corpus` (one path or several, docs: by default) and show what they are worth.
 
-    keep: a directory for the vectors, which are written before any picture is drawn. so_far: called with the section whenever there
-    is more of it.
+    keep: a directory for the vectors, which are written before any picture is drawn. encoding: of files that do not say theirs.
+    so_far: called with the section whenever there is more of it.
     """
     text = TEXT[locale]
     given = [corpus] if isinstance(corpus, str) else corpus or []
     began = time.monotonic()
-    tokens = reading.read([Path(name) for name in given or [DOCS]], progress=progress)
+    tokens = reading.read([Path(name) for name in given or [DOCS]], encoding=encoding, progress=progress)
     read = time.monotonic()
     counted = counts.count(tokens, progress=progress)
     counted_at = time.monotonic()

@@ -28,7 +28,7 @@ reading_options = (
     X("--lower/--no-lower", default=True, advanced=True, help="Spell words in lower case."),
     X("--digits/--no-digits", default=True, advanced=True, help="Numbers are parts of words."),
     X("--join", metavar="SIGNS", default="", advanced=True,
-      help="Signs out of '·- that belong to a word between two letters: with \"'\" don't is one word.  [default: none]"),
+      help="Signs out of '·- that belong to a word between two letters: with \"'\" don't is one word."),
     X("--max-words", type=N(int, low=2), advanced=True, help="Keep only the N most frequent words."),
     X("--rare", type=options.Choice(["close", "gap"]), default="close", advanced=True,
       help="Windows close up over words that are left out, or these keep their places."),
