@@ -3,8 +3,9 @@
     opt = Adam(model.parameters());  opt.lazy_rows(model.embedding)
 
 A row whose gradient is 0 still moves, by momentum and decay. It is left as it is, `last` holds the number of steps that it has
-made, and those that it lacks are made when it is next read or updated (`thalweg.optim.idle`): before the embedding's forward pass,
-before a state is saved, before weights are averaged or swapped. A step costs what the touched rows cost, however tall the table.
+made, and those that it lacks are made when it is next read or updated (`torch.rows`, `thalweg.optim.idle`). Touched are
+the rows whose gradient is not 0, wherever it comes from: of a sparse gradient its own, of a dense one those that a pass over it
+finds. So a step costs what the touched rows cost, however tall the table, and that pass where the gradient is dense.
 mode="skip" leaves idle steps out, as torch.optim.SparseAdam does: another path.
 """
 
@@ -19,67 +20,19 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import RuleError
+from thalweg.jit import kernel
 from thalweg.optim.backends import compiled
 from thalweg.optim.backends.idle import moves, settle
 from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.idle import Idle, idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch.rows import Rows, check_owner
 from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Found
 from thalweg.optim.transforms import Chained, schedule
 
 Integers = compiled.Integers
 Floats = compiled.Floats
-BLOCK = 1 << 14  # rows brought to the present at a time: the loop over idle steps takes 40 bytes for each of the steps of a row
-
-
-class Rows:
-    """The rows of one parameter: which steps each has made, and the numbers of the steps.   last: (rows,) int32"""
-
-    def __init__(self, parameter: Tensor, mode: str) -> None:
-        self.parameter, self.skip = parameter, mode == "skip"
-        self.last = np.zeros(parameter.shape[0], dtype=np.int32)
-        self.steps = 0  # that any row may lack
-        self.numbers: dict[str, Floats] = {}  # of each of them: t, self.lr, ...; room for more at the end
-        self.table: LazyTable | None = None
-        self.read_ids: list[Tensor] = []
-
-    def read(self, ids: Tensor) -> None:
-        """Bring the rows that are about to be read to the present; a dense gradient that follows is taken to be theirs."""
-        rows = torch.unique(ids.detach().reshape(-1)).numpy()
-        self.bring(rows)
-        if torch.is_grad_enabled():
-            self.read_ids.append(torch.from_numpy(rows))
-
-    def note(self, inputs: Mapping[str, Floats]) -> None:
-        """One more step that rows may lack: its numbers."""
-        for name, value in inputs.items():
-            held = self.numbers.get(name)
-            if held is None or self.steps == len(held):
-                room = np.empty(max(64, 2 * self.steps))
-                if held is not None:
-                    room[: self.steps] = held[: self.steps]
-                held = self.numbers[name] = room
-            held[self.steps] = value[0]
-        self.steps += 1
-
-    def bring(self, rows: Integers) -> None:
-        """Make the idle steps that these rows (each once) lack."""
-        last = self.last[rows]
-        behind = last < self.steps
-        if self.table is not None and not self.skip and behind.any():
-            self.table.make_idle(rows[behind], last[behind].astype(np.int64))
-        self.last[rows] = np.maximum(last, self.steps)
-
-    def catch_up(self) -> None:
-        """Bring all rows to the present, and forget the numbers of the steps."""
-        for first in range(0, len(self.last), BLOCK):
-            self.bring(np.arange(first, min(first + BLOCK, len(self.last))))
-        self.forget()
-
-    def forget(self) -> None:
-        """Take all rows to be at the present, as after a state was loaded."""
-        self.last[:], self.steps, self.numbers = 0, 0, {}
 
 
 class LazyTable(CompiledTable):
@@ -101,24 +54,35 @@ class LazyTable(CompiledTable):
         self.width = p[0].numel()
         self.stride = self.width * p.element_size()
         self.zero = torch.zeros(self.width, dtype=p.dtype)
-        if rows.table is not None and (rows.table.program, rows.table.idle) != (self.program, self.idle):
-            rows.catch_up()  # the steps so far were those of another rule
+        if isinstance(rows.table, LazyTable) and not rows.table.goes_on_as(self):
+            rows.catch_up()  # the steps so far were those of another rule, or with other slots
+        if len(rows.last) != len(p):
+            rows.forget()  # taller or shorter than it was: whoever did that has brought all rows to the present
         rows.table = self
 
+    def goes_on_as(self, other: LazyTable) -> bool:
+        """Whether the steps that rows lack are the same there: one rule, one parameter, the same slots."""
+        mine, theirs = ([*table.parameters, *(x for held in table.slots.values() for x in held)] for table in (self, other))
+        one = len(mine) == len(theirs) and all(x is y for x, y in zip(mine, theirs, strict=True))
+        return one and (self.program, self.idle) == (other.program, other.idle)
+
     def gradients(self) -> Found:
-        """The gradient of the touched rows, and which they are: of a sparse one its own, of a dense one those that were read."""
-        g = self.parameters[0].grad
+        """The gradient of the touched rows, and which they are. Raises RuleError for one of another shape."""
+        check_owner(self.rows)
+        p, g = self.parameters[0], self.parameters[0].grad
         if g is None:
             return [None], np.array([False])
-        if g.layout == torch.sparse_coo:
+        if g.shape != p.shape:
+            msg = f"lazy rows: a gradient of shape {tuple(g.shape)} of a table of shape {tuple(p.shape)}"
+            raise RuleError(msg)
+        if g.layout == torch.sparse_coo and g.sparse_dim() == 1:
             g = g.coalesce()
-            self.touched, values = g.indices()[0].numpy(), g.values().contiguous()
+            self.touched, values = g.indices()[0].numpy(), g.values()
         else:
-            read = self.rows.read_ids
-            found = torch.unique(torch.cat(read)) if read else g.reshape(len(g), -1).any(1).nonzero()[:, 0]
-            self.touched, values = found.numpy(), g[found].contiguous()
-        self.rows.read_ids = []
-        return [values], EVERY
+            g = (g if g.layout == torch.strided else g.to_dense()).contiguous().resolve_neg()
+            self.touched = np.flatnonzero(bits(g.numpy().view(f"i{g.element_size()}").reshape(len(g), -1)))
+            values = g[torch.from_numpy(self.touched)]
+        return [values.to(p.dtype).contiguous()], EVERY
 
     def run(self, stage: int, gradients: list[Tensor | None], rows: Integers, inputs: dict[str, Floats]) -> Run:
         if gradients[0] is None:
@@ -136,6 +100,9 @@ class LazyTable(CompiledTable):
 
     def make_idle(self, rows: Integers, last: Integers) -> None:
         """The steps from `last` to the present of these rows with g = 0.   rows, last: (n,)"""
+        if self.watch.moved():
+            msg = "lazy rows: a slot was resized or moved while rows were behind; call opt.catch_up() before you do that"
+            raise RuleError(msg)
         first, upto = int(last.min()), self.rows.steps
         numbers = {name: values[first:upto] for name, values in self.rows.numbers.items()}
         begin = last - first
@@ -224,6 +191,18 @@ class LazyTable(CompiledTable):
         addresses = np.zeros((len(at) + 1, len(sizes)), dtype=np.int64)
         addresses[:, :-1] = [at[0], gradients, *at[1:]]
         return compiled.Tensors(addresses, compiled.chunked(sizes), sizes)
+
+
+@kernel
+def bits(g: Any) -> Any:
+    """All bits that are set in a row, which are none where it is all zeros.   (rows, width) of integers -> (rows,)"""
+    found = np.zeros(len(g), np.int64)
+    for k in range(len(g)):
+        row, together = g[k], found[k]
+        for j in range(len(row)):
+            together |= row[j]
+        found[k] = together
+    return found
 
 
 def _suffix(factors: Floats) -> Any:

@@ -13,6 +13,7 @@ import contextlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import torch
@@ -25,11 +26,11 @@ from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.rules import known_as
 from thalweg.optim.torch import state as states
-from thalweg.optim.torch.lazy import Rows
 from thalweg.optim.torch.names import group_of, live_of, misspelt, rule_of, slot_key
 from thalweg.optim.torch.planning import How, Plan, backend_of, planned
 from thalweg.optim.torch.reading import Reading
 from thalweg.optim.torch.repeat import Repeated
+from thalweg.optim.torch.rows import Rows, made_lazy
 from thalweg.optim.torch.soft_batch import SoftBatch
 from thalweg.optim.torch.tables import Found, Numbers, Table, all_finite
 from thalweg.optim.transforms import check_schedules
@@ -184,7 +185,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
                     begun = stage > 0
                     if stage or attempts:
                         repeated.again()
-                    with torch.no_grad():
+                    with torch.no_grad(), self._unread():
                         self._move(None, stage)
                     if self.updates == updates:  # frozen: what is not finite moves nothing
                         return loss
@@ -246,8 +247,12 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         return [p for group in self.param_groups for p in group["params"]]
 
     def _step(self, scale: float | None) -> None:
-        with torch.set_grad_enabled(any(group["differentiable"] for group in self.param_groups)):
+        with torch.set_grad_enabled(any(group["differentiable"] for group in self.param_groups)), self._unread():
             self._move(scale)
+
+    def _unread(self) -> AbstractContextManager[None]:
+        """Within it, lazy tables do not take what is done to them for reading."""
+        return torch._C.DisableTorchFunctionSubclass() if self._lazy else contextlib.nullcontext()
 
     def _move(self, scale: float | None, stage: int = 0) -> None:
         rules = [self._reading.rule(k, group, self.rule_of) for k, group in enumerate(self.param_groups)]
@@ -290,8 +295,10 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         return tables, there
 
     def lazy_rows(self, table: torch.nn.Module | Tensor, mode: str = "exact") -> Rows:
-        """Step only the touched rows of an embedding (or of a parameter, whose `read(ids)` the caller then calls), see `lazy`.
+        """Step only the touched rows of an embedding or a parameter, see `lazy`: those whose gradient is not 0.
 
+        Whoever reads or writes it in Python finds it as the dense optimizer would have it. Looking rows up (a forward pass,
+        `torch.nn.functional.embedding`, `p[ids]`) brings these to the present, anything else all of them, which takes longer.
         mode="skip" leaves the idle steps of other rows out. Raises RuleError for a rule or tensor that cannot be lazy.
         """
         p = table if isinstance(table, Tensor) else getattr(table, "weight", None)
@@ -301,18 +308,14 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             msg = f"lazy_rows({type(table).__name__}): {wrong or 'its weight is no parameter of this optimizer'}"
             raise RuleError(msg)
         idle(self.rule_of(groups[0]), bits=30)
-        if backend_of(p, self.how) != "numba" or p.dtype not in (torch.float32, torch.float64) or not p.is_contiguous():
+        if backend_of(p.detach(), self.how) != "numba" or p.dtype not in (torch.float32, torch.float64) or not p.is_contiguous():
             msg = f"lazy_rows: a table of {p.dtype} on {p.device} needs the compiled back end, contiguous float32 or float64"
             raise RuleError(msg)
-        self._lazy[p], self._plan = Rows(p, mode), None
-        if isinstance(table, torch.nn.Module):
-            rows = self._lazy[p]
-            table.register_forward_pre_hook(lambda _, args: rows.read(args[0]))
-            table.register_state_dict_pre_hook(lambda *_: rows.catch_up())
+        self._lazy[p], self._plan = made_lazy(p, mode), None
         return self._lazy[p]
 
     def catch_up(self) -> None:
-        """Bring all lazy rows to the present; `state_dict` (here and of the module), `swap` and averages do it themselves."""
+        """Bring all lazy rows to the present, their slots too, as before you change those by hand."""
         for rows in self._lazy.values():
             rows.catch_up()
 
@@ -322,9 +325,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         states.check_rules(before, state_dict["param_groups"])
         for ours, theirs in zip(before, state_dict["param_groups"], strict=False):
             self._check({**ours, **theirs, "rule": ours["rule"]})
+        self.catch_up()  # by the state that they have been stepped with
         super().load_state_dict(state_dict)
-        for rows in self._lazy.values():
-            rows.forget()
         for group, ours in zip(self.param_groups, before, strict=True):
             group["rule"] = ours["rule"]
             for key, value in ours.items():
@@ -345,14 +347,17 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         return {**state, "soft_batch": self._soft.state_dict(self._parameters())} if self._soft.done else state
 
     def __getstate__(self) -> dict[str, Any]:
-        self.catch_up()  # rows are lazy in the copy only when it is told so
+        self.catch_up()
         own = {name: getattr(self, name) for name in ("how", "updates", "model", "_soft", "_several", "_kinds")}
-        return {**super().__getstate__(), **own}
+        return {**super().__getstate__(), **own, "lazy": [(p, rows.mode) for p, rows in self._lazy.items()]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        lazy = state.pop("lazy", [])
         super().__setstate__(state)
         self._reading, self._plan = Reading(), None
         self.__dict__.setdefault("_lazy", {})
+        self._lazy |= {p: made_lazy(p, mode) for p, mode in lazy}
         for group in self.param_groups:
             for name, value in self.defaults.items():
                 group.setdefault(name, value)

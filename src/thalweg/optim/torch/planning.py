@@ -21,9 +21,10 @@ from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
 from thalweg.optim.torch.identity import identical
 from thalweg.optim.torch.layout import dense, overlapping
-from thalweg.optim.torch.lazy import LazyTable, Rows
+from thalweg.optim.torch.lazy import LazyTable
 from thalweg.optim.torch.lists import ListTable
 from thalweg.optim.torch.names import slot_key
+from thalweg.optim.torch.rows import Rows, at_the_present
 from thalweg.optim.torch.state import complete
 from thalweg.optim.torch.tables import HALVES, KINDS, CompiledTable, Entry, Table, TritonTable
 
@@ -102,6 +103,7 @@ def planned(
     found: list[tuple[Entry, Rule, tuple[Program, ...], int]] = []
     together: dict[tuple[Any, ...], list[Entry]] = {}
     kinds: dict[tuple[Any, ...], tuple[Rule, tuple[Program, ...]]] = {}
+    at_the_present(p for group in groups for p in group["params"] if p not in lazy)  # lazy to another optimizer
     for k, group in enumerate(groups):
         for p in group["params"]:
             if not p.numel() or (p.grad is None and p not in state):
@@ -122,6 +124,11 @@ def planned(
     for entry, rule, mine, axes in found:
         p, group = entry.parameter, groups[entry.group]
         if p in lazy:
+            if id(p) in crowded:
+                msg = (
+                    f"lazy rows: the table of shape {tuple(p.shape)} shares memory with another parameter; make them one parameter"
+                )
+                raise RuleError(msg)
             alone.append(LazyTable(mine, [entry], _keys(type(rule), mine[-1]), rule, lazy[p]))
             continue
         turn = id(p) in crowded or group["differentiable"] or any(each.shaped for each in mine)

@@ -23,6 +23,7 @@ from thalweg.optim.backends import compiled, watch
 from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.program import Program
 from thalweg.optim.torch.layout import backed
+from thalweg.optim.torch.rows import LazyParameter
 
 KINDS = {torch.float32: "float32", torch.float64: "float64", torch.bfloat16: "bfloat16"}  # what the compiled kernels know
 HALVES = (torch.bfloat16, torch.float16)
@@ -43,7 +44,8 @@ class Entry:
 
     def tensors(self) -> list[Tensor]:
         """The parameter and what belongs to it, element by element."""
-        return [self.parameter, *(x for x in self.state.values() if isinstance(x, Tensor) and x.dim() == self.parameter.dim() > 0)]
+        p = self.parameter.detach() if isinstance(self.parameter, LazyParameter) else self.parameter
+        return [p, *(x for x in self.state.values() if isinstance(x, Tensor) and x.dim() == self.parameter.dim() > 0)]
 
 
 class Table(ABC):
