@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from thalweg.errors import RuleError
@@ -108,3 +111,54 @@ def test_the_average_of_bfloat16_parameters_is_kept_in_float32():
 def test_wrong_numbers_of_averages_are_refused(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make(fused.SGD([torch.zeros(1, requires_grad=True)]))
+
+
+def stepped(opt, p, values):
+    """Steps after which the parameter has these values."""
+    for value in values:
+        p.grad = (p.detach() - value) / opt.param_groups[0]["lr"]
+        opt.step()
+
+
+def test_an_average_goes_on_after_going_back_one_update():
+    """The number of updates is the one seen last again, and it is another update all the same."""
+    p = torch.nn.Parameter(torch.zeros(1))
+    opt = fused.SGD([p], lr=0.5)
+    mean = fused.Polyak(opt)
+    stepped(opt, p, [1.0])
+    saved = copy.deepcopy(opt.state_dict())
+    stepped(opt, p, [2.0])
+    opt.load_state_dict(saved)
+    stepped(opt, p, [6.0])
+    assert mean.tensors[p].item() == 3.0
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_a_copy_of_an_average_follows_the_copied_optimizer(duplicate):
+    p = torch.nn.Parameter(torch.zeros(1))
+    opt = fused.SGD([p], lr=0.5)
+    mean = fused.Polyak(opt)
+    stepped(opt, p, [1.0])
+    q, late, other = duplicate((p, opt, mean))
+    stepped(late, q, [3.0])
+    assert other.tensors[q].item() == 2.0
+    assert mean.tensors[p].item() == 1.0
+
+
+def test_a_parameter_that_joins_late_has_the_mean_of_its_own_path():
+    """And one that leaves is not saved any more."""
+    p, q = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    opt = fused.SGD([p], lr=0.5)
+    mean = fused.Polyak(opt)
+    stepped(opt, p, [1.0, 2.0, 3.0])
+    opt.add_param_group({"params": [q]})
+    p.grad = None
+    stepped(opt, q, [4.0, 6.0])
+    assert mean.tensors[q].item() == 5.0
+    other = fused.Polyak(opt)
+    other.load_state_dict(mean.state_dict())
+    stepped(opt, q, [8.0])
+    assert mean.tensors[q].item() == other.tensors[q].item() == 6.0
+    opt.param_groups[0]["params"] = []
+    stepped(opt, q, [8.0])
+    assert list(mean.tensors) == [q]

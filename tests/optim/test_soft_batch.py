@@ -188,3 +188,28 @@ def test_a_weight_is_a_number_of_at_least_zero(weight):
         fused.SGD([p], soft_batch=2).step(weight=weight)
     with pytest.raises(ValueError, match="soft_batch=0 is not a whole number"):
         fused.SGD([p], soft_batch=0)
+
+
+def test_going_back_to_a_checkpoint_forgets_a_begun_batch():
+    """Half a batch, then a state from between two updates: the next gradient is the first of a batch."""
+    p = torch.nn.Parameter(torch.zeros(1))
+    opt = fused.SGD([p], lr=1.0, soft_batch=2)
+    saved = opt.state_dict()
+    for g in (100.0, 1.0, 3.0):
+        p.grad = torch.full((1,), g)
+        opt.step()
+        if g == 100:
+            opt.load_state_dict(saved)
+    assert p.item() == -2.0
+
+
+def test_a_parameter_cut_in_the_middle_of_a_batch_is_refused():
+    """The sum so far is of another shape; one number of it would be broadcast."""
+    p = torch.nn.Parameter(torch.zeros(3))
+    opt = fused.SGD([p], lr=1.0, soft_batch=2)
+    p.grad = torch.ones(3)
+    opt.step()
+    p.data, p.grad = torch.zeros(1), None
+    p.grad = torch.ones(1)
+    with pytest.raises(RuleError, match="before you change a parameter"):
+        opt.step()

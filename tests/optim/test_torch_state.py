@@ -300,3 +300,94 @@ def test_a_step_of_several_gradients_has_its_master_too():
     torch.testing.assert_close(opt.state[p]["master"], 1 - 1e-3 * c.float())
     with pytest.raises(RuleError, match="would round where a step of several gradients starts"):
         fused.Optimizer([p], optim.Heun(lr=1e-4), master=True, state_dtype="param").step(closure)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("options", [{}, {"master": True}], ids=str)
+def test_what_a_hook_makes_of_a_state_is_what_is_loaded(options, dtype):
+    """pytorch 1489: a pre-hook brings the state into the order of the names; later hooks see what is loaded, whole."""
+
+    def reordered(opt, given):
+        names, theirs = opt.param_groups[0]["param_names"], given["param_groups"][0]["param_names"]
+        state = {k: given["state"][theirs.index(name)] for k, name in enumerate(names)}
+        group = {**given["param_groups"][0], "params": list(range(len(names))), "param_names": names}
+        return {**given, "state": state, "param_groups": [group]}
+
+    def made(order):
+        named = {name: torch.nn.Parameter(torch.full((k + 2,), 1.0, dtype=dtype)) for k, name in enumerate("abc")}
+        return named, fused.NAdam([(name, named[name]) for name in order], lr=0.01, **options)
+
+    named, opt = made("abc")
+    for t in range(3):
+        for k, p in enumerate(named.values()):
+            p.grad = torch.full_like(p, 0.3 * k + 0.1 * t)
+        opt.step()
+    again, other = made("ca")
+    other.register_load_state_dict_pre_hook(reordered)
+    seen = []
+    other.register_load_state_dict_post_hook(lambda opt: seen.append(opt.state[again["c"]]["exp_avg"].dtype))
+    other.load_state_dict(opt.state_dict())
+    assert seen == [torch.float32]
+    for name in "ca":
+        for key, value in opt.state[named[name]].items():
+            assert torch.equal(other.state[again[name]][key], value)
+            assert other.state[again[name]][key].dtype == value.dtype
+
+
+def test_two_optimizers_share_no_slots():
+    """The second goes on alone from what it has loaded, as it stands."""
+    ps = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    first, second = (fused.Adam([p], lr=0.1) for p in ps)
+    ps[0].grad = torch.ones(3)
+    first.step()
+    before = {key: value.clone() for key, value in first.state[ps[0]].items()}
+    second.load_state_dict(first.state_dict())
+    ps[1].grad = torch.ones(3)
+    second.step()
+    assert all(torch.equal(value, before[key]) for key, value in first.state[ps[0]].items())
+
+
+@pytest.mark.parametrize("kind", ["sam", "soft batch", "plain"])
+def test_the_state_functions_of_torch_distributed_make_no_step(kind):
+    """They learn what a state holds from a first step with rates and gradients of 0."""
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    def made():
+        torch.manual_seed(0)
+        model = torch.nn.Linear(2, 1)
+        options = {"sam": {"model": model}, "soft batch": {"soft_batch": 2}, "plain": {}}[kind]
+        rule = optim.SAM(optim.HeavyBall(lr=0.1)) if kind == "sam" else optim.HeavyBall(lr=0.1)
+        return model, fused.Optimizer(model.parameters(), rule, **options)
+
+    def train(model, opt, steps):
+        def closure():
+            opt.zero_grad()
+            loss = model(torch.ones(3, 2)).square().sum()
+            loss.backward()
+            return loss
+
+        for _ in range(steps):
+            opt.step(closure)
+
+    model, opt = made()
+    train(model, opt, 4)
+    other, late = made()
+    other.load_state_dict(model.state_dict())
+    set_optimizer_state_dict(other, late, get_optimizer_state_dict(model, opt))
+    train(model, opt, 3)
+    train(other, late, 3)
+    assert torch.equal(model.weight, other.weight)
+    assert opt.updates == late.updates
+
+
+def test_the_default_device_of_torch_is_not_that_of_the_numbers_of_a_state():
+    """Counts and scalars stay on the host: a model on the CPU beside torch.set_default_device("cuda") (here: "meta")."""
+    p = torch.nn.Parameter(torch.ones(3))
+    opt = fused.NAdam([p], lr=0.1)
+    p.grad = torch.ones(3)
+    with torch.device("meta"):
+        opt.step()
+        opt.load_state_dict(opt.state_dict())
+        opt.step()
+    assert opt.state[p]["step"] == 2
+    assert p.device.type == "cpu"

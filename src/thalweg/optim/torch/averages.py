@@ -28,13 +28,25 @@ class Average(ABC):
         self.optimizer = optimizer
         self.count = 0  # updates since it was made
         self.tensors: dict[Tensor, Tensor] = {}
-        self._seen = getattr(optimizer, "updates", None)
+        self.since: dict[Tensor, int] = {}  # the count when a parameter joined
+        self._seen = getattr(optimizer, "moves", None)
         self._fill()
         self._hook = optimizer.register_step_post_hook(self._after)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_hook"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._hook = self.optimizer.register_step_post_hook(self._after)  # a copy follows the copied optimizer
 
     @abstractmethod
     def renew(self, averages: list[Tensor], parameters: list[Tensor]) -> None:
         """Take the parameters after update `count` into the averages."""
+
+    def ages(self) -> list[int]:
+        """For how many updates each parameter has been averaged, with the present one."""
+        return [self.count - self.since[p] for p in self.tensors]
 
     @contextlib.contextmanager
     def swap(self) -> Iterator[None]:
@@ -54,14 +66,16 @@ class Average(ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """The averages, in the order of the optimizer's parameters, and how many updates they hold."""
-        return {"count": self.count, "tensors": list(self.tensors.values())}
+        return {"count": self.count, "tensors": list(self.tensors.values()), "since": [self.since[p] for p in self.tensors]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave. Raises RuleError for that of another model."""
+        self._fill()
         if [t.shape for t in state["tensors"]] != [t.shape for t in self.tensors.values()]:
             msg = f"the {len(state['tensors'])} averages are not of the shapes of the {len(self.tensors)} parameters"
             raise RuleError(msg)
         self.count = state["count"]
+        self.since = dict(zip(self.tensors, state.get("since", [0] * len(self.tensors)), strict=True))
         for mine, theirs in zip(self.tensors.values(), state["tensors"], strict=True):
             mine.copy_(theirs)
 
@@ -70,10 +84,15 @@ class Average(ABC):
         self._hook.remove()
 
     def _fill(self) -> None:
+        """An average for each parameter that is in the groups now; one of another shape begins anew."""
+        before, self.tensors = self.tensors, {}
         for group in self.optimizer.param_groups:
             for p in group["params"]:
-                if p not in self.tensors:
-                    self.tensors[p] = p.detach().to(torch.promote_types(p.dtype, torch.float32), copy=True)
+                kept = before.get(p)
+                if kept is None or kept.shape != p.shape:
+                    kept, self.since[p] = p.detach().to(torch.promote_types(p.dtype, torch.float32), copy=True), self.count
+                self.tensors[p] = kept
+        self.since = {p: self.since[p] for p in self.tensors}
 
     def _catch_up(self) -> None:
         if hasattr(self.optimizer, "catch_up"):
@@ -81,7 +100,7 @@ class Average(ABC):
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _after(self, *_: Any) -> None:
-        updates = getattr(self.optimizer, "updates", None)
+        updates = getattr(self.optimizer, "moves", None)
         if updates is not None and updates == self._seen:
             return
         self._seen = updates
@@ -106,18 +125,18 @@ class EMA(Average):
 
     def renew(self, averages: list[Tensor], parameters: list[Tensor]) -> None:
         """One step of the average."""
-        kept = min(self.decay, (1 + self.count) / (10 + self.count)) if self.warmup else self.decay
-        for e, p in zip(averages, parameters, strict=True):
+        for e, p, t in zip(averages, parameters, self.ages(), strict=True):
+            kept = min(self.decay, (1 + t) / (10 + t)) if self.warmup else self.decay
             e.lerp_(p.to(e.dtype), 1 - kept)
 
 
 class Polyak(Average):
-    """The mean of the parameters after each update so far. Source: Polyak and Juditsky 1992, SIAM J. Control Optim. 30."""
+    """The mean of the parameters after each update that they have been there for. Source: Polyak and Juditsky 1992, SIAM J. Control Optim. 30."""
 
     def renew(self, averages: list[Tensor], parameters: list[Tensor]) -> None:
         """E = e + (p - e) / t."""
-        for e, p in zip(averages, parameters, strict=True):
-            e.lerp_(p.to(e.dtype), 1 / self.count)
+        for e, p, t in zip(averages, parameters, self.ages(), strict=True):
+            e.lerp_(p.to(e.dtype), 1 / t)
 
 
 class Lookahead(Average):

@@ -53,7 +53,7 @@ class LazyTable(CompiledTable):
             raise RuleError(msg)
         self.width = p[0].numel()
         self.stride = self.width * p.element_size()
-        self.zero = torch.zeros(self.width, dtype=p.dtype)
+        self.zero = torch.zeros(self.width, dtype=p.dtype, device="cpu")
         if isinstance(rows.table, LazyTable) and not rows.table.goes_on_as(self):
             rows.catch_up()  # the steps so far were those of another rule, or with other slots
         if len(rows.last) != len(p):

@@ -91,7 +91,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         if backend == "auto":
             backend = os.environ.get("THALWEG_OPTIM_BACKEND", backend)
         self.how = How(backend, rounding, seed, bool(master), state_dtype)
-        self.updates = 0
+        self.updates, self._undone = 0, 0
         self.model = model
         self._lazy: dict[Tensor, Rows] = {}
         self._soft = SoftBatch(soft_batch)
@@ -147,7 +147,10 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
 
         Of a soft batch, `weight` is the number of samples (or of tokens with a loss) that this gradient is the mean of.
         """
-        if (n := self._stages()) > 1:
+        n = self._stages()
+        if closure is None and (n > 1 or self._soft.size > 1) and self._asked_for_a_state():
+            return None
+        if n > 1:
             return self._staged(closure, n)
         loss = None
         if closure is not None:
@@ -158,6 +161,21 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             return loss
         self._update(None if scale is None else float(scale), weight)
         return loss
+
+    def _asked_for_a_state(self) -> bool:
+        """Whether the first step has rates and gradients of 0: so torch.distributed learns what a state holds. Then it is made."""
+        given = [p.grad for p in self._parameters() if p.grad is not None]
+        still = not self.state and given and all(float(group.get("lr", 1)) == 0 for group in self.param_groups)
+        if not still or any(g.any() for g in given):
+            return False
+        with torch.no_grad(), self._unread():
+            self._current(*self._read(scaled=False))
+        return True
+
+    @property
+    def moves(self) -> int:
+        """The updates that were ever made, where `updates` goes back with what is loaded."""
+        return self.updates + self._undone
 
     def _stages(self) -> int:
         """How many gradients a step takes. Raises RuleError if the groups do not agree."""
@@ -254,14 +272,16 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         """Within it, lazy tables do not take what is done to them for reading."""
         return torch._C.DisableTorchFunctionSubclass() if self._lazy else contextlib.nullcontext()
 
-    def _move(self, scale: float | None, stage: int = 0) -> None:
+    def _read(self, scaled: bool) -> tuple[list[Rule], list[tuple[Program, ...]]]:
+        """The rules of the groups as they stand now, and their programs."""
         rules = [self._reading.rule(k, group, self.rule_of) for k, group in enumerate(self.param_groups)]
+        pairs = zip(rules, self.param_groups, strict=True)
+        return rules, [self._reading.programs(k, rule, group["maximize"], scaled) for k, (rule, group) in enumerate(pairs)]
+
+    def _move(self, scale: float | None, stage: int = 0) -> None:
+        rules, programs = self._read(scale is not None)
         if stage == 0:
             check_schedules(rules, self.updates)
-        programs = [
-            self._reading.programs(k, rule, group["maximize"], scale is not None)
-            for k, (rule, group) in enumerate(zip(rules, self.param_groups, strict=True))
-        ]
         tables, gradients = self._found(rules, programs, stage)  # of all tables before any moves: what is refused moves nothing
         policies = [group.get("freeze_nonfinite_policy", "pass") for group in self.param_groups]
         if not all_finite(tables, gradients, policies) and stage == 0:
@@ -322,21 +342,37 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state of ours or of torch.optim. Raises RuleError for that of another rule; transforms may be others."""
         before = [dict(group) for group in self.param_groups]
-        states.check_rules(before, state_dict["param_groups"])
-        for ours, theirs in zip(before, state_dict["param_groups"], strict=False):
-            self._check({**ours, **theirs, "rule": ours["rule"]})
-        self.catch_up()  # by the state that they have been stepped with
-        super().load_state_dict(state_dict)
+        found: list[dict[str, Any]] = []
+
+        def check(_: Any, given: dict[str, Any]) -> None:  # after the hooks of others, which may bring it into another order
+            states.check_rules(before, given["param_groups"])
+            for ours, theirs in zip(before, given["param_groups"], strict=False):
+                self._check({**ours, **theirs, "rule": ours["rule"]})
+            self.catch_up()  # by the state that they have been stepped with
+            found.append(given)
+
+        def complete(_: Any) -> None:  # before the hooks of others, which may look at it
+            self._loaded(before, found[0])
+
+        hooks = self.register_load_state_dict_pre_hook(check), self.register_load_state_dict_post_hook(complete, prepend=True)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _loaded(self, before: list[dict[str, Any]], saved: dict[str, Any]) -> None:
         for group, ours in zip(self.param_groups, before, strict=True):
             group["rule"] = ours["rule"]
             for key, value in ours.items():
                 group.setdefault(key, value)
-        states.exact(self.state, self._parameters(), state_dict)
-        self.updates = state_dict.get(
-            "updates", max((int(held.get("step", 0)) for held in state_dict["state"].values()), default=0)
-        )
-        if "soft_batch" in state_dict:
-            self._soft.load_state_dict(state_dict["soft_batch"], self._parameters())
+        states.taken_over(self.state, self._parameters(), saved)
+        moves = self.moves
+        self.updates = saved.get("updates", max((int(held.get("step", 0)) for held in saved["state"].values()), default=0))
+        self._undone = moves - self.updates
+        self._soft.clear()
+        if "soft_batch" in saved:
+            self._soft.load_state_dict(saved["soft_batch"], self._parameters())
 
     def state_dict(self) -> dict[str, Any]:
         """The state as torch's optimizers write it; beside it the number of updates, and the soft batch if one is begun."""
@@ -348,7 +384,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         self.catch_up()
-        own = {name: getattr(self, name) for name in ("how", "updates", "model", "_soft", "_several", "_kinds")}
+        own = {name: getattr(self, name) for name in ("how", "updates", "_undone", "model", "_soft", "_several", "_kinds")}
         return {**super().__getstate__(), **own, "lazy": [(p, rows.mode) for p, rows in self._lazy.items()]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -357,6 +393,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         super().__setstate__(state)
         self._reading, self._plan = Reading(), None
         self.__dict__.setdefault("_lazy", {})
+        self.__dict__.setdefault("_undone", 0)
         self._lazy |= {p: made_lazy(p, mode) for p, mode in lazy}
         for group in self.param_groups:
             for name, value in self.defaults.items():

@@ -43,6 +43,10 @@ class SoftBatch:
                 if p not in self.sums:
                     wide = torch.promote_types(p.dtype, torch.float32)
                     self.sums[p] = torch.zeros_like(p, dtype=wide, memory_format=torch.preserve_format, requires_grad=False)
+                if self.sums[p].shape != p.grad.shape:
+                    was, now = tuple(self.sums[p].shape), tuple(p.grad.shape)
+                    msg = f"a gradient of shape {now} in a soft batch begun with {was}; call opt.flush() before you change a parameter"
+                    raise RuleError(msg)
                 self.sums[p].add_(p.grad, alpha=weight / (scale or 1.0))
         self.done, self.weight = self.done + 1, self.weight + weight
 
@@ -54,6 +58,13 @@ class SoftBatch:
     @contextlib.contextmanager
     def mean(self, parameters: list[Tensor]) -> Iterator[bool]:
         """Within it, the parameters hold the mean as their gradients; then nothing is left of it. Yields whether there is one."""
+        for p in parameters:
+            if p in self.sums and self.sums[p].shape != p.shape:
+                was, now = tuple(self.sums[p].shape), tuple(p.shape)
+                msg = (
+                    f"a soft batch begun with a gradient of shape {was} of what is {now} now; call opt.flush() before you change it"
+                )
+                raise RuleError(msg)
         before = [p.grad for p in parameters]
         try:
             for p in parameters:
@@ -62,6 +73,10 @@ class SoftBatch:
         finally:
             for p, gradient in zip(parameters, before, strict=True):
                 p.grad = gradient
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew."""
         self.sums.clear()
         self.done, self.weight = 0, 0.0
 

@@ -64,13 +64,18 @@ def check_rules(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]
             raise RuleError(msg)
 
 
-def exact(state: dict[Tensor, dict[str, Any]], parameters: Sequence[Tensor], saved: dict[str, Any]) -> None:
-    """Take again what torch has cast to the parameter's dtype: slots of halves may be float32, scalars are float64."""
+def taken_over(state: dict[Tensor, dict[str, Any]], parameters: Sequence[Tensor], saved: dict[str, Any]) -> None:
+    """Make what torch has loaded the optimizer's own: copies, in the dtype in which they were saved.
+
+    torch casts to the parameter's dtype, where slots of halves may be float32 and scalars are float64, and keeps the tensors that
+    need no cast: two optimizers would step one slot.
+    """
     places = [place for group in saved["param_groups"] for place in group["params"]]
     for place, p in zip(places, parameters, strict=True):
         for key, value in saved["state"].get(place, {}).items():
-            if isinstance(value, Tensor) and value.dtype != state[p][key].dtype:
-                state[p][key] = value.to(p.device, copy=True)
+            held = state[p][key]
+            if isinstance(value, Tensor) and (held is value or held.dtype != value.dtype):
+                state[p][key] = value.detach().to(held.device, copy=True)
 
 
 def _bare_name(name: str) -> str:
