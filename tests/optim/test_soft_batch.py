@@ -211,5 +211,5 @@ def test_a_parameter_cut_in_the_middle_of_a_batch_is_refused():
     opt.step()
     p.data, p.grad = torch.zeros(1), None
     p.grad = torch.ones(1)
-    with pytest.raises(RuleError, match="before you change a parameter"):
+    with pytest.raises(RuleError, match="before you change a tensor"):
         opt.step()

@@ -131,7 +131,7 @@ class EMA(Average):
 
 
 class Polyak(Average):
-    """The mean of the parameters after each update that they have been there for. Source: Polyak and Juditsky 1992, SIAM J. Control Optim. 30."""
+    """The mean of a parameter after each update since it joined. Source: Polyak and Juditsky 1992, SIAM J. Control Optim. 30."""
 
     def renew(self, averages: list[Tensor], parameters: list[Tensor]) -> None:
         """E = e + (p - e) / t."""

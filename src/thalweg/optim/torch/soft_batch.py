@@ -45,7 +45,7 @@ class SoftBatch:
                     self.sums[p] = torch.zeros_like(p, dtype=wide, memory_format=torch.preserve_format, requires_grad=False)
                 if self.sums[p].shape != p.grad.shape:
                     was, now = tuple(self.sums[p].shape), tuple(p.grad.shape)
-                    msg = f"a gradient of shape {now} in a soft batch begun with {was}; call opt.flush() before you change a parameter"
+                    msg = f"a gradient of shape {now} in a soft batch begun with {was}; call opt.flush() before you change a tensor"
                     raise RuleError(msg)
                 self.sums[p].add_(p.grad, alpha=weight / (scale or 1.0))
         self.done, self.weight = self.done + 1, self.weight + weight
