@@ -100,7 +100,8 @@ class CompiledWatch(Watch):
 
     def compare(self, gradients: Sequence[Tensor | None], addresses: Integers) -> npt.NDArray[np.int8]:
         faces, status = self.interfaces, np.empty(len(gradients), np.int8)
-        _gradients(faces.describe, faces.forgive, id(None), _ids(gradients), self.start, self.looks, status, addresses)
+        listed = np.fromiter(gradients, object, len(gradients))  # whose memory is addresses of Python objects
+        _gradients(faces.describe, faces.forgive, id(None), listed.ctypes.data, self.start, self.looks, status, addresses)
         return status
 
 
@@ -244,10 +245,11 @@ def _parameters(describe: Any, forgive: Any, objects: Any, homes: Any, start: An
 def _gradients(describe: Any, forgive: Any, none: Any, objects: Any, start: Any, looks: Any, status: Any, addresses: Any) -> None:
     """Compare gradients with the looks of their parameters."""
     tensor = np.zeros(6, np.int64)
-    for k in range(len(objects)):
-        if objects[k] == none:
+    for k in range(len(status)):
+        gradient = word(objects, k)
+        if gradient == none:
             status[k] = MISSING
-        elif call(describe, objects[k], tensor.ctypes.data):  # a sparse one
+        elif call(describe, gradient, tensor.ctypes.data):  # a sparse one
             call_alone(forgive)
             status[k] = ODD
         elif _alike(tensor, looks, start[k], start[k + 1]):
