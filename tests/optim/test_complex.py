@@ -97,7 +97,8 @@ def test_both_parts_of_a_complex_number_are_shaken_alike() -> None:
 def test_a_gradient_that_is_a_conjugate_or_negative_view_is_read_as_its_numbers(make: Any, backend: str) -> None:
     """pytorch 59998: the imaginary part of a conjugate is a dense view whose memory holds the numbers with the other sign."""
     numbers = torch.randn(5, dtype=torch.complex128, generator=torch.Generator().manual_seed(0))
-    for view in (numbers[0].conj().imag, numbers[:1].conj().imag, numbers.conj().imag, numbers.conj()):
+    dense = torch._neg_view(numbers.real.clone())
+    for view in (numbers[0].conj().imag, numbers[:1].conj().imag, numbers.conj().imag, numbers.conj(), dense):
         found = []
         for g in (view, view.clone()):
             p = torch.ones(view.shape, dtype=view.dtype, requires_grad=True)

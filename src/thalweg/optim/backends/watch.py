@@ -58,13 +58,18 @@ class Watch:
         for k, (g, fact) in enumerate(zip(gradients, self.facts[0], strict=True)):
             if g is None:
                 status[k] = MISSING
-            elif type(g) in PLAIN and _looks(g) == fact[:-1]:
+            elif type(g) in PLAIN and _looks(g) == fact[:-1] and not _is_view_of_another_sign(g):
                 status[k] = AS_ITS_PARAMETER
                 addresses[k] = g.data_ptr()
         return status
 
 
 PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def _is_view_of_another_sign(x: Tensor) -> bool:
+    """Whether its memory holds the negative or conjugate of what it is."""
+    return bool(x.is_neg() or x.is_conj())
 
 
 def _looks(x: Tensor) -> tuple[Any, ...]:
@@ -101,7 +106,11 @@ class CompiledWatch(Watch):
     def compare(self, gradients: Sequence[Tensor | None], addresses: Integers) -> npt.NDArray[np.int8]:
         faces, status = self.interfaces, np.empty(len(gradients), np.int8)
         listed = np.fromiter(gradients, object, len(gradients))  # whose memory is addresses of Python objects
-        _gradients(faces.describe, faces.forgive, id(None), listed.ctypes.data, self.start, self.looks, status, addresses)
+        where = (self.start, self.looks, status, addresses)
+        _gradients(faces.describe, faces.forgive, faces.sign, id(None), listed.ctypes.data, *where)
+        for k in range(len(gradients)) if not faces.sign[2] else ():
+            if (g := gradients[k]) is not None and _is_view_of_another_sign(g):
+                status[k] = ODD
         return status
 
 
@@ -121,6 +130,7 @@ class Interfaces(NamedTuple):
     describe: int  # (Python object, DLTensor*) -> 0, or -1 with an exception set
     forgive: int  # PyErr_Clear
     ask: Integers  # of a handle: one for each of QUESTIONS
+    sign: Integers  # see `_place_of_sign`; the last is 0 where it was not found
 
     def probed(self) -> bool:
         """Whether both interfaces tell of a tensor what is true of it."""
@@ -147,10 +157,41 @@ def interfaces() -> Interfaces | None:
         library = ctypes.CDLL(str(next((Path(torch.__file__).parent / "lib").glob("libtorch_cpu.*"))))
         ask = [_at(getattr(library, f"aoti_torch_get_{question}")) for question in QUESTIONS]
         describe = ctypes.c_uint64.from_address(table + EXCHANGE).value
-        found = Interfaces(describe, _at(ctypes.pythonapi.PyErr_Clear), np.array(ask, dtype=np.int64))
+        found = Interfaces(describe, _at(ctypes.pythonapi.PyErr_Clear), np.array(ask, dtype=np.int64), _place_of_sign())
     except (AttributeError, OSError, StopIteration, ValueError):
         return None
     return found if found.probed() else None
+
+
+def _place_of_sign() -> Integers:
+    """Where a tensor notes that it is a negative or conjugate view: [word of the Python object, word behind it, bits], or zeros.
+
+    Neither interface tells. torch keeps it among the dispatch keys, so it is looked for: the one word in which each view differs
+    from what it is a view of by one and the same bit.
+    """
+
+    def words(address: int, n: int) -> npt.NDArray[np.uint64]:
+        return np.array((ctypes.c_uint64 * n).from_address(address), dtype=np.uint64)
+
+    reals = [
+        torch.ones(3),
+        torch.ones((2, 3, 4), dtype=torch.float64),
+        torch.ones((2, 3), dtype=torch.bfloat16).t(),
+        torch.ones(()),
+    ]
+    pairs = [[torch.complex(x.float(), x.float()) for x in reals], reals]
+    views = [[x.conj() for x in pairs[0]], [torch._neg_view(x) for x in pairs[1]]]
+    everything = [x for tensors in (*pairs, *views) for x in tensors]
+    inside = [k for k in range(2, 6) if all(int(words(id(x), 6)[k]) == x._cdata for x in everything)]
+    found: list[tuple[int, int]] = []
+    for tensors, seen in zip(pairs, views, strict=True):
+        changed = np.stack([words(x._cdata, 24) ^ words(y._cdata, 24) for x, y in zip(tensors, seen, strict=True)])
+        single = (changed == changed[0]).all(axis=0) & np.array([int(bits).bit_count() == 1 for bits in changed[0]])
+        single &= changed[0] > 0xFFFF  # small differences are those of reference counts
+        found += [(int(place), int(changed[0, place])) for place in np.flatnonzero(single)]
+    if len(inside) != 1 or len(found) != 2 or found[0][0] != found[1][0]:
+        return np.zeros(3, np.int64)
+    return np.array([inside[0], found[0][0], found[0][1] | found[1][1]], dtype=np.int64)
 
 
 def _at(function: Any) -> int:
@@ -242,15 +283,20 @@ def _parameters(describe: Any, forgive: Any, objects: Any, homes: Any, start: An
 
 
 @kernel(holds_gil=True)  # type: ignore[untyped-decorator]
-def _gradients(describe: Any, forgive: Any, none: Any, objects: Any, start: Any, looks: Any, status: Any, addresses: Any) -> None:
+def _gradients(
+    describe: Any, forgive: Any, sign: Any, none: Any, objects: Any, start: Any, looks: Any, status: Any, addresses: Any
+) -> None:
     """Compare gradients with the looks of their parameters."""
     tensor = np.zeros(6, np.int64)
+    inside, place, mask = sign
     for k in range(len(status)):
         gradient = word(objects, k)
         if gradient == none:
             status[k] = MISSING
         elif call(describe, gradient, tensor.ctypes.data):  # a sparse one
             call_alone(forgive)
+            status[k] = ODD
+        elif mask and word(word(gradient, inside), place) & mask:
             status[k] = ODD
         elif _alike(tensor, looks, start[k], start[k + 1]):
             status[k], addresses[k] = AS_ITS_PARAMETER, tensor[0] + tensor[5]

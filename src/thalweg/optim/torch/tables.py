@@ -77,9 +77,6 @@ class Table(ABC):
         held = [*self.slots.values(), *([self.weights] if self.mastered else [])]
         self.watch = watch.watch(self.parameters, held, self.addressed)
         self.at = np.zeros(len(entries), dtype=np.int64)  # the addresses of the gradients
-        # Whose gradient may be laid out as it is and a negative or conjugate view all the same. Of real numbers that is part of a
-        # complex tensor, so its strides are even: one number alone has none that could tell.
-        self.doubtful = [k for k, p in enumerate(self.parameters) if p.numel() == 1 or not self.addressed]
 
     @property
     def elements(self) -> int:
@@ -128,9 +125,6 @@ class Table(ABC):
         """
         found: list[Tensor | None] = [p.grad for p in self.parameters]
         status = self.watch.compare(found, self.at)
-        for k in self.doubtful:
-            if (g := found[k]) is not None and (g.is_neg() or g.is_conj()):
-                status[k] = watch.ODD
         if not status.any():
             return found, EVERY
         for k in np.flatnonzero(status == watch.ODD).tolist():
