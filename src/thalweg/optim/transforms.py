@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-import numpy as np
-
 from thalweg.errors import RuleError
 from thalweg.optim import ops
 from thalweg.optim.rule import Rule, Stages, State, Value, checked, choice, const
@@ -149,6 +147,8 @@ class schedule(Transform):
         """The factor after k steps. Raises RuleError for a number that is not allowed."""
         if isinstance(k, Symbol):
             return self.factor(k)
+        import numpy as np
+
         with np.errstate(all="ignore"):
             value = float(self.factor(np.float64(k)))
         if not 0 <= value < math.inf:
