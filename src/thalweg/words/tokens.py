@@ -48,7 +48,8 @@ _DROPPED = 9  # words dropped for their length so far
 _SIGN = 10  # a sign that belongs to the word under way if a letter follows; 0: none
 _IS_ODD = 11  # not 0: the word under way has to be looked at as a whole
 _RETURN = 12  # 1: the last character was CR, so that a LF ends no further line
-_FIELDS = 13
+_ODDS = 13  # such words so far
+_FIELDS = 14
 
 
 @kernel
@@ -166,15 +167,16 @@ def _scan(text, table, newlines_end, state, word, words, odd_words, ids):  # typ
                 letter = np.int64(0)
             odd |= letter & ODD
             letter &= POINT
-        if sign > 0 and 48 <= letter <= 57:  # a sign joins letters: here the word ends, and the digit is looked at again
-            letter = np.int64(0)
-            i -= 1
-
-        if letter > 0:
-            newlines = after_return = 0
-            if sign > 0 and length <= _RAW:
+        if sign > 0 and letter > 0:
+            if 48 <= letter <= 57:  # a sign joins letters: here the word ends, and the digit is looked at again
+                letter = np.int64(0)
+                i -= 1
+            elif length <= _RAW:
                 length = _append(sign, word, length)
             sign = np.int64(0)
+
+        if letter > 0:
+            newlines = after_return = np.int64(0)
             if length <= _RAW:  # `word` has room for one character more; a longer word is only marked as too long
                 length = _append(letter, word, length)
             while i < len(text) and length <= _RAW:  # most letters are ASCII behind ASCII
@@ -193,9 +195,13 @@ def _scan(text, table, newlines_end, state, word, words, odd_words, ids):  # typ
                     ids[written] = _number(word, 0, length, slots, arena, starts, size)
                 else:
                     ids[written] = OUT - 1 - _number(word, 0, length, odd_slots, odd_arena, odd_starts, odd_size)
+                    state[_ODDS] += 1
                 written += 1
                 at_edge = 0
             length = sign = odd = np.int64(0)
+        if point == 32:
+            after_return = np.int64(0)
+            continue
         if 10 <= point <= 13 or point == 0x85 or point == 0x2028 or point == 0x2029:
             if point != 10 or after_return == 0:
                 newlines += 1 + (point == 0x2029)
@@ -203,8 +209,8 @@ def _scan(text, table, newlines_end, state, word, words, odd_words, ids):  # typ
                     ids[written] = EDGE
                     written += 1
                     at_edge = 1
-        elif point != 32 and point != 9:
-            newlines = 0
+        elif point != 9:
+            newlines = np.int64(0)
         after_return = np.int64(point == 13)
     state[_LENGTH], state[_NEED], state[_CODE], state[_LOW], state[_HIGH], state[_SEEN] = length, need, code, low, high, seen
     state[_NEWLINES], state[_AT_EDGE], state[_BAD] = newlines, at_edge, bad
@@ -378,10 +384,13 @@ class Scanner:
             for table in (self._table, self._odd):
                 # the most that a piece can bring: a new word for every two bytes, and 1.5 bytes for each (lower-casing)
                 table.make_room(len(piece) // 2 + 2, 2 * len(piece) + 2 * _RAW)
+            odds = self._state[_ODDS]
             written = self._scan(
                 piece, self._letters, self._newlines_end, self._state, self._word, self._table.arrays, self._odd.arrays, self._ids
             )
-            ids = self._known(self._ids[:written].copy())
+            ids = self._ids[:written].copy()
+            if self._state[_ODDS] > odds:
+                ids = self._known(ids)
             self._streams.append(ids)
             self._held += len(ids)
             if self._spill is not None and 4 * self._held > self._spill[1]:
@@ -390,8 +399,6 @@ class Scanner:
     def _known(self, ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
         """A piece of the stream in which odd words have the numbers of the words that they are."""
         odd = np.flatnonzero(ids < OUT)
-        if len(odd) == 0:
-            return ids
         new = range(self._n_meanings, self._odd.n_words)
         forms = [self._characters.canonical(self._odd.word(k).decode()).encode() for k in new]
         fits = np.array([len(form) <= MAX_WORD_BYTES for form in forms], np.bool_)
