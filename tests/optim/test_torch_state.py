@@ -391,3 +391,30 @@ def test_the_default_device_of_torch_is_not_that_of_the_numbers_of_a_state():
         opt.step()
     assert opt.state[p]["step"] == 2
     assert p.device.type == "cpu"
+
+
+@pytest.mark.parametrize("theirs", ["RMSprop", "Adagrad", "Adamax", "NAdam", "Adadelta", "Rprop", "ASGD"])
+def test_the_state_of_another_of_torchs_optimizers_is_refused(theirs: str) -> None:
+    """It was taken without a word: its slots lay idle beside new ones, and t went on as if they were old."""
+    p = torch.nn.Parameter(torch.ones(3))
+    other = getattr(torch.optim, theirs)([p], lr=0.01)
+    p.grad = torch.ones(3)
+    other.step()
+    for make in (fused.Adam, fused.Lion, fused.SGD):
+        opt = make([p], lr=0.5)
+        with pytest.raises(RuleError, match=f"which {type(opt).__name__}|which HeavyBall.* another optimizer's"):
+            opt.load_state_dict(copy.deepcopy(other.state_dict()))
+        assert (opt.param_groups[0]["lr"], len(opt.state)) == (0.5, 0)
+
+
+def test_a_state_that_lacks_what_the_rule_keeps_is_refused() -> None:
+    """Adam's state has all that NAdam keeps but the product of its momenta."""
+    p = torch.nn.Parameter(torch.ones(3))
+    p.grad = torch.ones(3)
+    for theirs, make, key in (
+        (torch.optim.Adam([p]), fused.NAdam, "mu_product"),
+        (torch.optim.SGD([p], 0.1, 0.9), fused.RMSprop, "square_avg"),
+    ):
+        theirs.step()
+        with pytest.raises(RuleError, match=f"lacks '{key}'"):
+            make([p]).load_state_dict(copy.deepcopy(theirs.state_dict()))

@@ -346,8 +346,10 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
 
         def check(_: Any, given: dict[str, Any]) -> None:  # after the hooks of others, which may bring it into another order
             states.check_rules(before, given["param_groups"])
-            for ours, theirs in zip(before, given["param_groups"], strict=False):
-                self._check({**ours, **theirs, "rule": ours["rule"]})
+            groups = [{**ours, **theirs, "rule": ours["rule"]} for ours, theirs in zip(before, given["param_groups"], strict=False)]
+            for group in groups:
+                self._check(group)
+            states.check_keys([self.rule_of(group) for group in groups], given)
             self.catch_up()  # by the state that they have been stepped with
             found.append(given)
 

@@ -64,6 +64,27 @@ def check_rules(groups: Sequence[dict[str, Any]], saved: Sequence[dict[str, Any]
             raise RuleError(msg)
 
 
+def check_keys(rules: Sequence[Rule], saved: dict[str, Any]) -> None:
+    """Raises RuleError for a state of torch.optim, which does not say whose it is, that holds what a group's rule does not keep."""
+    for rule, group in zip(rules, saved["param_groups"], strict=False):
+        if "rule" in group:
+            continue
+        kinds = {rule, *(rule.suited(axes) for axes in range(4))}
+        names = {name for each in kinds for name in (*each.slots.initial, *each.scalars.initial, *each.program().slots)}
+        known = {"step", "master", *(slot_key(type(rule), name) for name in names)}
+        needed = (
+            {slot_key(type(rule), name) for name in (*rule.program().slots, *rule.program().scalars)} if len(kinds) == 1 else set()
+        )
+        for place in group["params"]:
+            held = {key for key, value in saved["state"].get(place, {}).items() if value is not None}
+            if other := held - known:
+                msg = f"the state holds {min(other)!r}, which {type(rule).__name__} does not keep: it is another optimizer's"
+                raise RuleError(msg)
+            if (lost := needed - held) and held - {"step"}:
+                msg = f"the state lacks {min(lost)!r}, which {type(rule).__name__} keeps: it is another optimizer's"
+                raise RuleError(msg)
+
+
 def taken_over(state: dict[Tensor, dict[str, Any]], parameters: Sequence[Tensor], saved: dict[str, Any]) -> None:
     """Make what torch has loaded the optimizer's own: copies, in the dtype in which they were saved.
 
