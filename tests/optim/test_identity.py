@@ -217,3 +217,28 @@ def test_an_empty_tensor_that_grows_is_stepped():
     p.grad = torch.ones(2)
     opt.step()
     assert p.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("backend", ["auto", "foreach", "single"])
+def test_a_tensor_without_memory_is_stepped_as_torch_does(backend):
+    """A model on the "meta" device, as whoever plans memory has it: DLPack knows no such tensor, and what it left was read."""
+    p = torch.nn.Parameter(torch.ones(2, 3, device="meta"))
+    opt = fused.Adam([p], backend=backend)
+    for _ in range(2):
+        p.grad = torch.ones_like(p)
+        opt.step()
+    assert opt.state[p]["step"] == 2
+    assert opt.state[p]["exp_avg"].device.type == "meta"
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf")
+def test_what_no_rule_can_be_computed_for_is_refused_at_once():
+    """complex32 became NaN, float8 failed within the step, sparse parameters when their slots were made."""
+    x = torch.eye(3)
+    for odd, said in (
+        (x.to(torch.complex32), "complex32"),
+        (x.to(torch.float8_e5m2), "float8_e5m2"),
+        (x.to_sparse(), "sparse_coo"),
+    ):
+        with pytest.raises(RuleError, match=f"is torch.{said}; a rule can be computed for dense tensors of float16, "):
+            fused.SGD([torch.nn.Parameter(odd)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from typing import Any
 
 import pytest
 
@@ -418,3 +419,36 @@ def test_a_state_that_lacks_what_the_rule_keeps_is_refused() -> None:
         theirs.step()
         with pytest.raises(RuleError, match=f"lacks '{key}'"):
             make([p]).load_state_dict(copy.deepcopy(theirs.state_dict()))
+
+
+@pytest.mark.parametrize("make", [fused.Adam, fused.RMSprop, fused.Adagrad, fused.Rprop, fused.Lion, fused.Muon])
+def test_the_numbers_of_an_optimizer_that_keeps_nothing_are_refused(make: Any) -> None:
+    """SGD without momentum has an empty state: its rate of 0.1 went to Adam without a word."""
+    p = torch.nn.Parameter(torch.ones(3, 3))
+    opt = make([p], lr=0.5)
+    with pytest.raises(RuleError, match="'dampening' and lacks"):
+        opt.load_state_dict(torch.optim.SGD([p], lr=0.1).state_dict())
+    with pytest.raises(RuleError, match="and lacks 'dampening', a number of HeavyBall: it is another"):
+        fused.SGD([p], lr=0.5, momentum=0.9).load_state_dict(torch.optim.Adam([p]).state_dict())
+    assert opt.param_groups[0]["lr"] == 0.5
+
+
+def test_a_state_of_an_older_torch_with_entries_of_the_user_is_taken() -> None:
+    """It lacks what came later, and a group may hold what somebody has put there."""
+    p = torch.nn.Parameter(torch.ones(3))
+    opt, saved = fused.Adam([p]), torch.optim.Adam([p], lr=0.25).state_dict()
+    group = {key: saved["param_groups"][0][key] for key in ("lr", "betas", "eps", "weight_decay", "params")}
+    opt.load_state_dict({"state": {}, "param_groups": [{**group, "momentum": "mine", "initial_lr": 0.5}]})
+    assert opt.param_groups[0]["lr"] == 0.25
+
+
+def test_a_begun_soft_batch_is_ended_by_an_optimizer_without_one() -> None:
+    """Its gradients lay in the optimizer for good."""
+    ps = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+    begun, other = fused.SGD([ps[0]], lr=1.0, soft_batch=4), fused.SGD([ps[1]], lr=1.0)
+    ps[0].grad = torch.tensor([3.0, 0.0])
+    begun.step()
+    other.load_state_dict(begun.state_dict())
+    ps[1].grad = torch.tensor([1.0, 2.0])
+    other.step()
+    assert (ps[1].tolist(), other.updates, "soft_batch" in other.state_dict()) == ([-1.0, 0.0], 1, False)

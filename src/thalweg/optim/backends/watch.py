@@ -87,7 +87,8 @@ class CompiledWatch(Watch):
         n, arrays = len(parameters), len(held)
         self.start = np.concatenate([[0], np.cumsum([2 + 2 * p.dim() for p in parameters])]).astype(np.int64)
         self.looks, self.homes = np.empty(self.start[-1], np.int64), np.empty((1 + arrays, n), np.int64)
-        _learn(interfaces.describe, self.objects, self.start, self.looks, self.homes[0])
+        if not _learn(interfaces.describe, interfaces.forgive, self.objects, self.start, self.looks, self.homes[0]):
+            raise _Undescribed
         # A handle is the address of a word that holds what a tensor is to C++, as `Interfaces.probed` has made sure. The tensors of
         # `held` live as long as this object; a weak reference keeps `swap_tensors` from giving them to other Python objects.
         self.words = np.array([[x._cdata for x in tensors] for tensors in held], dtype=np.int64).reshape(arrays, n)
@@ -121,7 +122,14 @@ def watch(parameters: Sequence[Tensor], held: Sequence[Sequence[Tensor]], addres
     plain = all(type(x) in PLAIN and x.layout == torch.strided for tensors in (parameters, *held) for x in tensors)
     if found is None or not plain or not same:
         return Watch(parameters, held, addressed)
-    return CompiledWatch(parameters, held, addressed, found)
+    try:
+        return CompiledWatch(parameters, held, addressed, found)
+    except _Undescribed:
+        return Watch(parameters, held, addressed)
+
+
+class _Undescribed(Exception):
+    """A tensor that DLPack does not know, as one without memory (on torch's "meta" device)."""
 
 
 class Interfaces(NamedTuple):
@@ -137,7 +145,8 @@ class Interfaces(NamedTuple):
         x = torch.empty((3, 2), device="cpu").t()
         homes, looks, word = np.zeros(1, np.int64), np.zeros(6, np.int64), np.array([x._cdata], dtype=np.int64)
         start, handle, dtypes = np.array([0, 6]), np.array([[word.ctypes.data]]), np.zeros((1, 1), np.int64)
-        _learn(self.describe, _ids([x]), start, looks, homes)
+        if not _learn(self.describe, self.forgive, _ids([x]), start, looks, homes):
+            return False
         if homes[0] != x.data_ptr() or looks[2:].tolist() != [*x.shape, *x.stride()]:
             return False
         _dtypes(self.ask, handle, dtypes)
@@ -245,16 +254,19 @@ word = Primitive(_only_compiled, _loaded)  # word(address, i): the i-th 64-bit w
 
 
 @kernel(holds_gil=True)  # type: ignore[untyped-decorator]
-def _learn(describe: Any, objects: Any, start: Any, looks: Any, homes: Any) -> None:
-    """What the tensors are: device, axes and dtype, sizes, strides, and their addresses."""
+def _learn(describe: Any, forgive: Any, objects: Any, start: Any, looks: Any, homes: Any) -> Any:
+    """What the tensors are: device, axes and dtype, sizes, strides, and their addresses. False where DLPack has no word for one."""
     tensor = np.zeros(6, np.int64)
     for k in range(len(objects)):
-        call(describe, objects[k], tensor.ctypes.data)
+        if call(describe, objects[k], tensor.ctypes.data):
+            call_alone(forgive)
+            return False
         first, n = start[k], (start[k + 1] - start[k]) // 2 - 1
         homes[k] = tensor[0] + tensor[5]
         looks[first], looks[first + 1] = tensor[1], tensor[2]
         for d in range(n):
             looks[first + 2 + d], looks[first + 2 + n + d] = word(tensor[3], d), word(tensor[4], d)
+    return True
 
 
 @kernel(holds_gil=True)  # type: ignore[untyped-decorator]

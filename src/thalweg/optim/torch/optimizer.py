@@ -36,6 +36,7 @@ from thalweg.optim.torch.tables import Found, Numbers, Table, all_finite
 from thalweg.optim.transforms import check_schedules
 
 ATTEMPTS = 20  # 5^20 = 10^14: what no step of that size reaches is no matter of the step
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
@@ -227,7 +228,7 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         return again
 
     def _update(self, scale: float | None, weight: float) -> None:
-        if self._soft.size == 1:
+        if self._soft.size == 1 and not self._soft.done:  # one that was loaded begun is ended
             self._step(scale)
             return
         with torch.no_grad():
@@ -413,6 +414,11 @@ def _unfit(p: Tensor, rule: Rule) -> str:
     """What is wrong with a parameter for that rule, "" if nothing is."""
     if not (p.is_floating_point() or p.is_complex()):
         return f"{p.dtype}; only floating-point tensors can be optimised"
+    if p.dtype not in DTYPES or p.layout != torch.strided:
+        what = p.dtype if p.dtype not in DTYPES else p.layout
+        return (
+            f"{what}; a rule can be computed for dense tensors of {', '.join(str(each).removeprefix('torch.') for each in DTYPES)}"
+        )
     if p.is_conj():
         return "a conjugate view, whose numbers are another tensor's; give its clone()"
     if p.is_complex() and (type(rule).suited is not Rule.suited or any(each.shaped for each in rule.programs())):

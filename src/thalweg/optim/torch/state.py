@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -10,9 +11,10 @@ from torch import Tensor
 
 from thalweg.errors import RuleError
 from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
+from thalweg.optim.rule import DECIDING, Rule
+from thalweg.optim.rules import KNOWN
 from thalweg.optim.torch.layout import backed
-from thalweg.optim.torch.names import slot_key
+from thalweg.optim.torch.names import keys_of, slot_key
 
 
 def complete(state: dict[str, Any], p: Tensor, rule: Rule, program: Program, *, dtype: Any, master: bool) -> None:
@@ -83,6 +85,22 @@ def check_keys(rules: Sequence[Rule], saved: dict[str, Any]) -> None:
             if (lost := needed - held) and held - {"step"}:
                 msg = f"the state lacks {min(lost)!r}, which {type(rule).__name__} keeps: it is another optimizer's"
                 raise RuleError(msg)
+        check_group(type(rule), group)
+
+
+def check_group(kind: type[Rule], saved: Mapping[str, Any]) -> None:
+    """Raises RuleError for a group of torch.optim that holds numbers of other rules and lacks some of this one's.
+
+    So is told the state of an optimizer that keeps nothing, as SGD without momentum. An older torch may lack some, and a user's
+    own entry may be called as the number of another rule; both together are another optimizer's.
+    """
+    ours = keys_of(kind)
+    numbers = {each.name for each in fields(kind) if each.metadata.get("kind", "flag") not in DECIDING} - {"wd"}
+    needed = {name for name, key in ours.items() if key.fields[0] in numbers}
+    others = {name for other in KNOWN.values() for name in keys_of(other)} - ours.keys()
+    if (lost := needed - saved.keys()) and (held := others & saved.keys()):
+        msg = f"a group of the state holds {min(held)!r} and lacks {min(lost)!r}, a number of {kind.__name__}"
+        raise RuleError(f"{msg}: it is another optimizer's")
 
 
 def taken_over(state: dict[Tensor, dict[str, Any]], parameters: Sequence[Tensor], saved: dict[str, Any]) -> None:
