@@ -37,7 +37,23 @@ FITS: dict[str, dict[str, Any]] = {
 
 def texts() -> list[str]:
     """A corpus with marks, numbers, Chinese and two normal forms, drawn from a power law by integers alone."""
-    base = "river água naïve naïve Ωmega café 3.14 42 don't mother-in-law love❤️you 机场 火车站 飞机 数学".split()
+    base = [
+        "river",
+        "água",
+        "naïve",
+        "naïve",
+        "Ωmega",
+        "café",
+        "3.14",
+        "42",
+        "don't",
+        "mother-in-law",
+        "love❤️you",
+        "机场",
+        "火车站",
+        "飞机",
+        "数学",
+    ]
     names = [*base, *(f"w{k:02x}" for k in range(120))]
     state, lines = 12345, []
     for _ in range(1500):
@@ -86,8 +102,7 @@ def local() -> dict[str, tuple[str, list[float]]]:
     answers = [wv.related("river"), wv.similar("w01"), wv.keywords(texts()[0])]
     numbers = [float(entry[1]) for answer in answers for entry in answer[:3]]
     found["answers"] = (_sha(json.dumps(answers, ensure_ascii=False).encode()), numbers)
-    for name in ("sgd", "heavyball", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "nadam", "radam", "adamax",
-                 "adabelief", "yogi", "signsgd", "signum", "lion", "rprop", "lars", "lamb", "schedulefree", "adafactor", "muon"):  # fmt: skip
+    for name in optim.RULES | optim.MATRIX:
         found[f"rule {name}"] = _reference(name)
         found[f"torch {name}"] = _torch(name)
     return found
