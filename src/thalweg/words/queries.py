@@ -134,6 +134,13 @@ def measured(wv: WordVectors, by: str) -> tuple[str, str]:
     return (by, "") if by != "pmi" or wv.estimates_pmi else ("inner product", NOT_PMI)
 
 
+def check_estimates_pmi(wv: WordVectors) -> None:
+    """Raise InputError for vectors whose inner products are no mutual information."""
+    if not wv.estimates_pmi:
+        msg = f"{wv.name} was not fitted to mutual information: its inner products say nothing about how often words meet"
+        raise InputError(msg)
+
+
 def related_many(
     wv: WordVectors,
     groups: Sequence[tuple[Sequence[object], Sequence[object]]],
@@ -307,6 +314,7 @@ __all__ = [
     "allowed",
     "analogy",
     "best",
+    "check_estimates_pmi",
     "checked",
     "known",
     "lengths",

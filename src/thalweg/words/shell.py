@@ -177,8 +177,9 @@ def _similarity(wv: WordVectors, words: list[str], options: dict[str, Any]) -> A
 
 def _pmi(wv: WordVectors, words: list[str], options: dict[str, Any]) -> Answer:
     _needs("pmi", words, 2, 2)
+    estimated, counted = wv.pmi(*words), wv.counted_pmi(*words)
     a, b = (wv.words[wv.place(word)] for word in words)
-    value = {"a": a, "b": b, "estimated": wv.pmi(a, b), "counted": wv.counted_pmi(a, b)}
+    value = {"a": a, "b": b, "estimated": estimated, "counted": counted}
     never = "the two words never met in the text" if wv.pair_counts is not None else f"{wv.name} has no counts beside the vectors"
     return Answer(list(value), [list(value.values())], [never] if value["counted"] is None else [], value)
 

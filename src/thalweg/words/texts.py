@@ -149,6 +149,7 @@ def similarity(wv: WordVectors, text: str | Text, other: str | Text, *, by: str 
     queries.checked("by", by, queries.RELATED)
     first, second = cut(wv, text), cut(wv, other)
     if by == "pmi":
+        queries.check_estimates_pmi(wv)
         (u, k), (other_u, other_k) = _sums(wv, first), _sums(wv, second)
         return float(u @ other_k + other_u @ k) / 2
     a, b = (each.times.astype(np.float64) @ wv.vectors_of(each.places, output) for each in (first, second))

@@ -144,9 +144,7 @@ class WordVectors(Readout, GensimHabits):
 
         Raises UnknownWordError, or InputError for vectors that were not fitted to it.
         """
-        if not self.estimates_pmi:
-            msg = f"{self.name} was not fitted to mutual information: its inner products say nothing about how often words meet"
-            raise InputError(msg)
+        queries.check_estimates_pmi(self)
         i, j = self.place(a), self.place(b)
         return float(self.word[i] @ self.context[j] + self.word[j] @ self.context[i]) / 2
 
@@ -201,7 +199,7 @@ class WordVectors(Readout, GensimHabits):
     def similarity(self, text: str, other: str, *, by: str = "cosine", output: str | None = None) -> float:
         """How alike two texts are: the cosine of the sums of their vectors, or, by="pmi", the mutual information of both in nats.
 
-        Raises InputError or UnknownWordError as `keywords` does.
+        Raises InputError or UnknownWordError as `keywords` does; by="pmi" InputError for vectors that were not fitted to it.
         """
         return texts.similarity(self, text, other, by=by, output=output)
 
