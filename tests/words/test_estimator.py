@@ -7,6 +7,7 @@ import inspect
 import pickle
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -311,3 +312,13 @@ def test_a_rule_that_is_none_is_refused_when_fitting() -> None:
         WordVectorizer(phrases=2).fit(TEXTS)
     with pytest.raises(InputError, match="rare='gab' is not known"):
         WordVectorizer(rare="gab").fit(TEXTS)
+
+
+def test_a_table_is_refused():
+    """A dictionary or a data frame gives the names of its columns when it is iterated: they were the vocabulary."""
+    table = {"text": ["a river here"] * 9, "label name": ["news"] * 9}
+    with pytest.raises(InputError, match=r"pass what is in it, as corpus\['text'\]"):
+        WordVectorizer(dim=2, min_count=1).fit(table)
+    fitted = WordVectorizer(dim=2, min_count=1).fit(["a river here"] * 9)
+    with pytest.raises(InputError, match=r"as corpus\['text'\]"):
+        fitted.transform(SimpleNamespace(columns=["text", "label"]))

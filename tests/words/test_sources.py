@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given
@@ -328,3 +329,24 @@ def stream_words(folder: Path, glob: str | list[str] | tuple[str, ...]) -> list[
 def test_texts_and_lists_of_tokens_do_not_mix(items: list[str | list[str]]) -> None:
     with pytest.raises(InputError, match=r"item 1 of the corpus is a (text|list of tokens), the ones before are not"):
         read(items, min_count=1)
+
+
+class Row(NamedTuple):
+    text: str
+    label: str
+
+
+@pytest.mark.parametrize(
+    ("corpus", "said"),
+    [
+        (["a text here", None, "another text"], "item 1 of the corpus is NoneType"),
+        ([None, "a text"], "item 0 of the corpus is NoneType"),
+        ([["a", "b"], ["a", None]], "item 1 of the corpus holds the token None"),
+        ([Row("river", "news"), Row("sea", "sport")], "item 0 of the corpus is a record, Row.*row.text for row in rows"),
+        (b"a text here", "bytes are none: decode them"),
+    ],
+)
+def test_what_is_no_text_is_refused_in_its_place(corpus, said):
+    """None in a list was passed over without a word, and a record of one-word fields was a list of tokens."""
+    with pytest.raises(InputError, match=said):
+        read(corpus, min_count=1)

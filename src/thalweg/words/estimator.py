@@ -22,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from thalweg.errors import InputError
 from thalweg.words import fitting
+from thalweg.words.reading import check_no_record
 from thalweg.words.settings import Settings
 from thalweg.words.subwords import Subwords
 from thalweg.words.vectors import WordVectors
@@ -271,6 +272,7 @@ def _texts(X: Iterable[object]) -> list[str]:
     if isinstance(X, (str, bytes)):
         msg = "Iterable over raw text documents expected, string object received: give a list of texts"  # as scikit-learn says it
         raise InputError(msg)
+    check_no_record(X)
     try:
         texts = list(X)
     except TypeError:

@@ -30,6 +30,7 @@ from thalweg.words.rules import Rules
 from thalweg.words.tokens import EDGE, OUT, Numbered, Scanner, tally
 
 _LITTLE = 1 << 15  # bytes
+_NO_MORE = object()  # None may stand in a list
 
 
 class Progress(Protocol):
@@ -201,10 +202,7 @@ def _read_items(
     corpus: Any, rules: Rules, spill: tuple[Path, int] | None, report: corpora.Report, progress: Progress | None
 ) -> Scanner:
     """An iterable of texts (each at least a unit of its own) or of token lists (each a unit, its tokens taken as they are)."""
-    if isinstance(corpus, Mapping) or hasattr(corpus, "columns"):
-        key = _text_key(getattr(corpus, "columns", corpus))
-        msg = f"a corpus is an iterable of texts, and a {type(corpus).__name__} is none: pass what is in it, as corpus[{key!r}]"
-        raise InputError(msg)
+    check_no_record(corpus)
     try:
         items: Iterator[Any] = iter(corpus)
     except TypeError:
@@ -213,7 +211,7 @@ def _read_items(
     report.sources.append(f"a Python {type(corpus).__name__}")
     start: list[Any] = []  # the first MiB decides the language
     as_tokens = False
-    while sum(len(item) for item in start) < corpora.BLOCK and (item := next(items, None)) is not None:
+    while sum(len(item) for item in start) < corpora.BLOCK and (item := next(items, _NO_MORE)) is not _NO_MORE:
         start.append(_checked(item, len(start)))
         as_tokens = not isinstance(start[0], str)
         _check_alike(start[-1], len(start) - 1, as_tokens)
@@ -233,6 +231,17 @@ def _read_items(
             progress(n, None, phase="reading", unit="texts")
     report.n_files = 1
     return scanner
+
+
+def check_no_record(corpus: Any) -> None:
+    """Raise InputError for a mapping or a table: to iterate over one gives its keys; and for bytes, which give numbers."""
+    if isinstance(corpus, Mapping) or hasattr(corpus, "columns"):
+        key = _text_key(getattr(corpus, "columns", corpus))
+        msg = f"a corpus is an iterable of texts, and a {type(corpus).__name__} is none: pass what is in it, as corpus[{key!r}]"
+        raise InputError(msg)
+    if isinstance(corpus, (bytes, bytearray, memoryview)):
+        msg = f"a corpus is an iterable of texts, and {type(corpus).__name__} are none: decode them and pass a list, [text]"
+        raise InputError(msg)
 
 
 def _check_alike(item: str | list[str], n: int, as_tokens: bool) -> None:
@@ -259,6 +268,10 @@ def _checked(item: Any, n: int) -> str | list[str]:
         what = f"is a {type(item).__name__}, whose keys are no text"
         msg = f"item {n} of the corpus {what}; pass the texts: [row[{_text_key(item)!r}] for row in rows]"
         raise InputError(msg)
+    if names := getattr(item, "_fields", None):
+        what = f"is a record, {type(item).__name__}, and no list of tokens"
+        msg = f"item {n} of the corpus {what}; pass the texts: [row.{_text_key(names)} for row in rows]"
+        raise InputError(msg)
     if isinstance(item, (set, frozenset)):
         msg = f"item {n} of the corpus is a {type(item).__name__}, which has no order; a text or a list of tokens was expected"
         raise InputError(msg)
@@ -266,9 +279,9 @@ def _checked(item: Any, n: int) -> str | list[str]:
         msg = f"item {n} of the corpus is {type(item).__name__}; a text or a list of tokens was expected"
         raise InputError(msg)
     tokens = list(item)
-    bad = next((t for t in tokens if not isinstance(t, str) or not t or set(t) & characters.SPACES), None)
-    if bad is not None:
-        msg = f"item {n} of the corpus holds the token {bad!r}; tokens are strings without white space"
+    bad = [token for token in tokens if not isinstance(token, str) or not token or set(token) & characters.SPACES]
+    if bad:
+        msg = f"item {n} of the corpus holds the token {bad[0]!r}; tokens are strings without white space"
         raise InputError(msg)
     return tokens
 
@@ -387,4 +400,4 @@ def _renumber(ids, renumbered, last):  # type: ignore[no-untyped-def]
     return n, last
 
 
-__all__ = ["Progress", "Tokens", "detect", "read", "texts", "words_of"]
+__all__ = ["Progress", "Tokens", "check_no_record", "detect", "read", "texts", "words_of"]
