@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError
 from thalweg.words import CooccurrenceCounts, WordVectors, encodings, evaluation, tour
-from thalweg.words.corpus import Report
-from thalweg.words.reading import read
+from thalweg.words.corpus import Report, sources
+from thalweg.words.reading import read, words_of
 
 TEXT = "老师和学生在学校\n电脑和手机\n"
 PAGE = '<html><head><meta charset="gbk"></head><body>{}</body></html>'
@@ -236,3 +237,92 @@ def test_records_are_not_texts(corpus: Any, remedy: str) -> None:
     """The keys of each record became the corpus: 'text' and 'label' were the vocabulary."""
     with pytest.raises(InputError, match=remedy):
         words.fit(corpus, min_count=1, dim=2)
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "text"),
+    [
+        ("gb2312", "gbk", "朱镕基 赵喆 说 电脑"),
+        ("iso-8859-1", "cp1252", "cœur Œuvre élève"),
+        ("us-ascii", "cp1252", "cœur élève"),
+        ("euc-kr", "cp949", "뷁 똠방각하 펲시"),
+        ("x-sjis", "cp932", "髙橋 﨑山 パソコン"),
+        ("shift_jis", "cp932", "髙橋 﨑山 パソコン"),
+        ("big5", "cp950", "碁局 恒山 裏面"),
+        ("iso-2022-jp", "iso-2022-jp", "今日 天気 公園"),
+        ("windows-874", "cp874", "ภาษาไทย ไทย"),
+        ("iso-8859-9", "cp1254", "ığdır İzmir œuvre"),
+    ],
+)
+def test_a_page_is_read_as_browsers_read_it(tmp_path, charset, codec, text):
+    """A page that says gb2312 holds GBK: read to the letter its words became others, and 7 bad bytes were all that was said."""
+    (tmp_path / "page.html").write_bytes(f"<meta charset={charset}><p>{text}</p>".encode(codec))
+    assert sorted(read(tmp_path / "page.html", min_count=1, language="words").words) == sorted(words_of(text, "words"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '<?xml version="1.0" encoding="gbk"?>',
+        "<!-- <meta charset=koi8-r> --><meta charset=gbk>",
+        f"<script>{'x' * 9000}</script><meta charset=gbk>",
+    ],
+)
+def test_a_page_says_its_encoding_in_several_places(tmp_path, head):
+    """In the XML declaration, behind a comment that says another, behind a long script."""
+    (tmp_path / "page.html").write_bytes(f"{head}<p>电脑 手机</p>".encode("gbk"))
+    assert sorted(read(tmp_path / "page.html", min_count=1, language="words").words) == ["手机", "电脑"]
+
+
+def test_a_page_that_wrongly_says_utf_8_takes_the_option(tmp_path):
+    """The hint was to pass --encoding gb18030, and passing it gave the same hint again."""
+    (tmp_path / "page.html").write_bytes("<meta charset=utf-8><p>电脑 手机</p>".encode("gbk"))
+    assert sorted(read(tmp_path / "page.html", min_count=1, language="words", encoding="gb18030").words) == ["手机", "电脑"]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "iso2022_jp"])
+@pytest.mark.parametrize("option", ["utf-8", "gb18030"])
+def test_japanese_in_an_encoding_without_a_mark_is_named(tmp_path, codec, option):
+    """It has hardly any ASCII, by which UTF-16 was known; as seven bits it was read as letters that nobody wrote."""
+    (tmp_path / "a.txt").write_bytes("今日は天気がいいので、公園を散歩した。海も山も見えた。町には人が多い。\n".encode(codec) * 9)
+    with pytest.raises(InputError, match=f"pass --encoding {codec}"):
+        read(tmp_path / "a.txt", min_count=1, encoding=option)
+
+
+def test_a_long_file_that_begins_in_ascii_is_not_held(tmp_path, monkeypatch):
+    """With --encoding all blocks in ASCII were kept until one showed the encoding: the memory of a whole English corpus."""
+    monkeypatch.setattr("thalweg.words.corpus.BLOCK", 1 << 10)
+    (tmp_path / "a.txt").write_bytes(b"plain words here\n" * 1000 + "电脑 手机\n".encode("gbk") * 5)
+    [source], report = sources([tmp_path / "a.txt"], Report()), Report()
+    taken = 0
+
+    def counted():
+        nonlocal taken
+        for item in source.blocks():
+            taken += 1
+            yield item
+
+    stream = encodings.as_utf8(counted(), "gb18030", None, "a.txt", report)
+    next(stream)
+    assert taken <= 2
+    assert b"".join(text for text, _ in stream).decode().endswith("电脑 手机\n")
+    assert report.encodings == {"gb18030": 1}
+
+
+@pytest.mark.parametrize("write", ["text", "binary"])
+def test_utf_8_vectors_with_a_damaged_word_stay_utf_8(tmp_path, write):
+    """The note on the damaged word named --encoding, and with gb18030 every word became another one, without a word."""
+    words = ["电脑".encode(), "手机".encode(), "上海".encode(), "北京".encode()[:-1]]
+    rows = [word + (b" 1 2\n" if write == "text" else b" " + b"\0" * 8) for word in words]
+    (tmp_path / "v.bin").write_bytes(b"4 2\n" + b"".join(rows))
+    wv = WordVectors.read(tmp_path / "v.bin", encoding="gb18030")
+    assert wv.words[:3] == ["电脑", "手机", "上海"]
+    assert wv.info["replaced_tokens"] == 1
+
+
+def test_evaluate_reads_vectors_in_another_encoding(tmp_path):
+    """--encoding was for the test sets alone: of vectors in GBK eight words became seven, and none was known."""
+    (tmp_path / "v.txt").write_bytes("4 2\n电脑 1 2\n手机 2 1\n上海 1 0\n北京 0 3\n".encode("gbk"))
+    (tmp_path / "p.tsv").write_bytes("电脑\t手机\t9\n上海\t北京\t8\n电脑\t北京\t1\n".encode("gbk"))
+    done = run("evaluate", tmp_path / "v.txt", "--pairs", tmp_path / "p.tsv", "--encoding", "gbk", "--json")
+    assert json.loads(done.stdout)["result"]["pairs"][0]["n_covered"] == 3

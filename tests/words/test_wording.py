@@ -156,3 +156,13 @@ def test_signs_that_join_are_read_in_questions_too() -> None:
     wv = words.fit(["I don’t know, don't ask", "rock’n’roll is not dead"] * 6, join="'", min_count=1, dim=2, threads=1)
     assert {"don't", "rock'n'roll"} <= set(wv.words)
     assert wv.pmi("Don’t", "know") == wv.pmi("don't", "know")
+
+
+def test_a_sign_of_a_program_is_no_capital_letter():
+    """One <UNK> among vectors in lower case left every capitalised question of a test set uncovered."""
+    wv = WordVectors(["paris", "<UNK>", "[CLS]", "berlin"], None, np.eye(4, dtype=np.float32), info={"language": "whitespace"})
+    assert wv.find("Paris") == 0
+    assert wv.find("<UNK>") == 1
+    assert (
+        WordVectors(["paris", "Berlin"], None, np.eye(2, dtype=np.float32), info={"language": "whitespace"}).find("Paris") is None
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import itertools
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -28,19 +29,29 @@ MARKS = {  # the longest first: that of UTF-16 begins that of UTF-32
     codecs.BOM_UTF16_BE: "utf-16",
     b"\x84\x31\x95\x33": "gb18030",
 }
+_WIDER = {  # names that are used for more than the standard of that name holds -> the encoding that has all of it
+    "gb2312": "gb18030",
+    "big5": "cp950",
+    "euc_kr": "cp949",
+    "shift_jis": "cp932",
+}
 _SEVEN_BITS = ("utf-7", "hz", "iso2022")  # their text is ASCII too, and no less what was asked for
 _START = 1 << 16
+_SPACES = " \t\n\r"  # one of them stands in any text
 
 
 def check_encoding(encoding: str) -> str:
-    """The codec's name. Raises InputError for one that Python does not know or that does not decode bytes to text."""
+    """The codec's name, or that of one that decodes the same and more.
+
+    Raises InputError for one that Python does not know or that does not decode bytes to text.
+    """
     try:
         info = codecs.lookup(encoding)
         "".encode(encoding)
     except (LookupError, UnicodeError, TypeError):
         msg = f"there is no encoding {encoding!r}; common ones are utf-8, gb18030, utf-16, latin-1"
         raise InputError(msg) from None
-    return info.name
+    return _WIDER.get(info.name, info.name)
 
 
 def marked(start: bytes) -> str | None:
@@ -83,26 +94,28 @@ def as_utf8(blocks: Blocks, given: str, charset: str | None, name: str, report: 
     if mark is not None:
         asked = mark
     else:
-        ahead, blocks = _until_it_shows(blocks)
-        seven = asked.startswith(_SEVEN_BITS)
-        if is_utf8(ahead) and not (seven and ahead.isascii()):
+        if start.isascii() and b"\0" not in start and not asked.startswith(_SEVEN_BITS):
+            return why_not_text(start) or _ascii_first(blocks, asked, name, report)
+        if is_utf8(start) and not start.isascii():
             return _counted(blocks, "utf-8", report)
         if b"\0" in start and not asked.startswith(("utf-16", "utf-32")):
             return why_not_text(start) or "a binary file"
-        if (share := _undecodable(ahead[:_START], asked)) > BINARY_SHARE:
+        if (share := _undecodable(start[:_START], asked)) > BINARY_SHARE:
             why = f"{share:.0%} of its first bytes cannot be decoded"
             return f"neither UTF-8 nor {asked} ({why}): a binary file, or pass another --encoding"
     return _decoded(_counted(blocks, asked, report), asked, name, report)
 
 
-def _until_it_shows(blocks: Blocks) -> tuple[bytes, Blocks]:
-    """The first block that is more than ASCII, and all blocks."""
-    taken: list[tuple[bytes, int]] = []
-    for item in blocks:
-        taken.append(item)
-        if not item[0].isascii() or b"\0" in item[0]:
-            break
-    return taken[-1][0] if taken else b"", itertools.chain(taken, blocks)
+def _ascii_first(blocks: Blocks, asked: str, name: str, report: Report) -> Blocks:
+    """Blocks as UTF-8; the first one that is more than ASCII shows in which of the two encodings they are."""
+    for block, done in blocks:
+        if not block.isascii() or b"\0" in block:
+            encoding = "utf-8" if is_utf8(block) else asked
+            rest = _counted(itertools.chain([(block, done)], blocks), encoding, report)
+            yield from rest if encoding == "utf-8" else _decoded(rest, asked, name, report)
+            return
+        yield block, done
+    _counted(blocks, "utf-8", report)
 
 
 def _counted(blocks: Blocks, encoding: str, report: Report) -> Blocks:
@@ -156,6 +169,8 @@ def why_not_text(start: bytes) -> str | None:
         if wide := _wide(start):
             return f"a binary file, or text in {wide.upper()} without a mark: pass --encoding {wide}"
         return "a binary file"
+    if b"\x1b$" in start and start.isascii() and _undecodable(start, "iso2022_jp") == 0:
+        return "text in ISO-2022-JP: pass --encoding iso2022_jp"
     good = start.decode("utf-8", "ignore").encode("utf-8")
     share = 1 - len(good) / len(start)
     if share > BINARY_SHARE:
@@ -166,13 +181,17 @@ def why_not_text(start: bytes) -> str | None:
 
 
 def _wide(start: bytes) -> str | None:
-    """UTF-16 by its zeros: line ends and ASCII have one in every second place, and hardly any in the other."""
-    start = start[: len(start) // 2 * 2]
-    even, odd = start[::2].count(0), start[1::2].count(0)
-    if max(even, odd) * 50 < len(start) or min(even, odd) * 20 > max(even, odd):
-        return None
-    name = "utf-16-le" if odd > even else "utf-16-be"
-    return name if _undecodable(start, name) == 0 else None
+    """UTF-32 or UTF-16, by what is read then: known characters, among which are spaces or line ends."""
+    for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        width = 4 if "32" in name else 2
+        try:
+            text = codecs.getincrementaldecoder(name)().decode(start[: len(start) // width * width])
+        except UnicodeError:
+            continue
+        strange = sum(unicodedata.category(ch) in ("Cn", "Co", "Cc") and ch not in _SPACES for ch in text)
+        if 100 * strange <= len(text) and any(ch in _SPACES for ch in text):
+            return name
+    return None
 
 
 def text_of_file(data: bytes, given: str, path: str | Path) -> str:
@@ -199,10 +218,12 @@ def _is_exactly(data: bytes, encoding: str) -> bool:
 def words_of_file(tokens: Iterable[bytes], given: str, path: str | Path) -> tuple[list[str], int]:
     """The words of a file of vectors or of a vocabulary, and how many of them were damaged (what cannot be decoded is U+FFFD).
 
-    All are UTF-8 if each is; else they are in the given encoding. Raises InputError if most of them are not.
+    All are UTF-8 if most of those are that are more than ASCII (the others are cut off or damaged then); else all are in the given
+    encoding. Raises InputError if most of them are not.
     """
     raw = [*tokens]
-    encoding = "utf-8" if given == "utf-8" or all(_is_exactly(token, "utf-8") for token in raw) else given
+    telling = [_is_exactly(token, "utf-8") for token in raw if not token.isascii()]
+    encoding = "utf-8" if given == "utf-8" or 2 * sum(telling) > len(telling) or not telling else given
     words = [token.decode(encoding, "replace") for token in raw]
     damaged = sum("\ufffd" in word and not _is_exactly(token, encoding) for word, token in zip(words, raw, strict=True))
     if 2 * damaged > len(words):

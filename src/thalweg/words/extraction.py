@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
+from thalweg.errors import InputError
 from thalweg.words.corpus import Report, Source
+from thalweg.words.encodings import check_encoding
 
 Blocks = Iterator[tuple[bytes, int]]
 
@@ -21,8 +23,23 @@ _LONGEST = 16 << 20  # bytes of a line of JSON
 _PIECE = 1 << 16  # characters parsed at a time
 _PENDING = 1 << 18  # characters of a tag, comment or script whose end has not come yet: its expressions take 80 bytes for each
 _ENDS = 1 << 10  # of a longer one so much is kept at both ends
-_HEAD = 1 << 12  # bytes in which a page names its encoding
-_CHARSET = re.compile(rb"<meta\s[^<>]*?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE | re.ASCII)
+_HEAD = 1 << 16  # bytes in which a page names its encoding
+_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
+_CHARSET = re.compile(
+    rb"<meta\s(?:(?!name\s*=)[^<>])*?charset\s*=\s*[\"']?\s*([\w.:-]{1,40})|<\?xml\s[^<>]*?encoding\s*=\s*[\"']([\w.:-]{1,40})",
+    re.IGNORECASE | re.ASCII,
+)
+_NO_CHARSETS = ("utf-8", "idna", "unicode_escape", "raw_unicode_escape")  # UTF-8 is known by its bytes; Python's own are none
+_LABELS = {  # charset of a page, or Python's name of it -> Python's name of what browsers read
+    **dict.fromkeys(["ascii", "iso8859-1"], "cp1252"),
+    "iso8859-9": "cp1254",
+    **dict.fromkeys(["iso8859-11", "tis-620", "windows-874"], "cp874"),
+    **dict.fromkeys(["x-sjis", "windows-31j"], "cp932"),
+    "x-euc-jp": "euc_jp",
+    "windows-949": "cp949",
+    "x-gbk": "gb18030",
+    "x-x-big5": "cp950",
+}
 _LINE, _PARAGRAPH = "\n", "\n\n"
 _PARAGRAPHS = [
     "address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "dir", "div", "dl", "dt",
@@ -56,18 +73,21 @@ def html(blocks: Blocks, key: str, report: Report) -> Blocks:
 
 
 def declared(start: bytes) -> str | None:
-    """The encoding that a page names at its start, <meta charset=...>, if it is not UTF-8 as all others are taken to be."""
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(start)
-    except UnicodeDecodeError:
-        found = _CHARSET.search(start[:_HEAD])
-    else:
+    """The encoding that a page names at its start, <meta charset=...> or <?xml encoding=...?>, if it is none of Unicode's own.
+
+    Names mean what browsers take them for (WHATWG's Encoding Standard): iso-8859-1 is Windows' code page, gb2312 all of GB 18030.
+    """
+    found = _CHARSET.search(_COMMENT.sub(b"", start[:_HEAD]))
+    if found is None:
         return None
+    label = (found[1] or found[2]).decode().lower()
     try:
-        name = codecs.lookup(found[1].decode()).name if found else ""
-        return name if name and "<meta>".encode(name) == b"<meta>" else None  # as it was readable up to here
-    except (LookupError, UnicodeError):
+        name = check_encoding(_LABELS.get(label, label))
+        name = _LABELS.get(name, name)
+        readable = "<meta>".encode(name) == b"<meta>"  # as it was up to here
+    except (InputError, UnicodeError):
         return None
+    return name if readable and name not in _NO_CHARSETS else None
 
 
 class _Text(HTMLParser):

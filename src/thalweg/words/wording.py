@@ -2,17 +2,20 @@
 
 One road for all that is asked: words, texts, expressions, test sets, columns of an estimator. First a word is looked up as it is
 typed. Vectors of other programs say nothing about how their text was read: their words are taken as they are, in any canonical
-form, and in lower case if none of them has a capital letter.
+form, and in lower case if none of them has a capital letter (<UNK> is no word).
 """
 
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 READING = ("lower", "digits", "join", "split_latin", "user_words", "convert")  # what of a manifest decides how text is cut
+
+_SIGNAL = re.compile(r"<.*>|\[.*\]|UNK|PAD", re.DOTALL)  # what programs put beside words: <UNK>, [CLS]
 
 
 class Wording:
@@ -34,7 +37,7 @@ class Wording:
         """Whether words are asked about in lower case."""
         if self.language != "whitespace":
             return bool(self.info.get("lower", True))
-        everything = " ".join(self.index)
+        everything = " ".join(word for word in self.index if not _SIGNAL.fullmatch(word))
         return everything == everything.lower()
 
     @functools.cached_property

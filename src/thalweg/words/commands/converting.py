@@ -87,7 +87,7 @@ def import_(
         wv = formats.read(
             file, format, allow_nonfinite=allow_nonfinite, tensor=tensor, encoding=encoding, progress=progress
         )  # fmt: skip
-    for note in _notes(wv.info):
+    for note in oddities(wv.info):
         console.note(note)
     wv.save(out, overwrite=overwrite)
     counted = {name: wv.info[name] for name in ("duplicates", "replaced_tokens", "alike", "dropped")}
@@ -97,8 +97,8 @@ def import_(
     console.next_steps([f"thalweg words similar {shlex.quote(str(out))} {shlex.quote(word)}" for word in _questions(wv)])
 
 
-def _notes(info: dict[str, Any]) -> list[str]:
-    """What was odd in the file."""
+def oddities(info: dict[str, Any]) -> list[str]:
+    """What was odd in a file of vectors."""
     said = (
         ("duplicates", "came again: the first vector counts"),
         ("replaced_tokens", "held bytes that cannot be decoded, which are now U+FFFD (--encoding names another encoding)"),

@@ -13,6 +13,7 @@ from thalweg import options
 from thalweg.console import Console
 from thalweg.errors import InputError, UsageError
 from thalweg.words.commands.asking import subwords_option
+from thalweg.words.commands.converting import oddities
 
 if TYPE_CHECKING:
     from thalweg.words.evaluation import Accuracy, AnalogyResult, AnalogySet, Evaluation, NormsResult, PairSet, PairsResult
@@ -47,7 +48,7 @@ T = TypeVar("T")
 @subwords_option
 @options.option("--guess", is_flag=True, help="Of the pairs, take words that are not known for what their letters say.")
 @options.option("--fit", is_flag=True, help="Also how close inner products are to the counted PMI (needs the counts of the fit).")
-@options.option("--encoding", default="utf-8", advanced=True, help="Encoding of FILEs that are not UTF-8, such as gb18030.")
+@options.option("--encoding", default="utf-8", advanced=True, help="Encoding of files that are not UTF-8, such as gb18030.")
 @options.threads_option
 @options.json_option
 @options.quiet_option
@@ -84,8 +85,9 @@ def evaluate(
         evaluation.read_analogies(path, encoding) for path in analogies
     ]  # wrong files are seen before the vectors are read
     judgements = [evaluation.read_pairs(path, encoding) for path in pairs]
-    wv = _opened(vectors) if subwords is None else _opened(vectors).with_subwords(subwords)
-    other = None if against is None else _opened(against)
+    wv = _opened(vectors, encoding, console)
+    wv = wv if subwords is None else wv.with_subwords(subwords)
+    other = None if against is None else _opened(against, encoding, console)
     checks: list[tuple[str, NormsResult]] = []
     if not (questions or judgements):
         questions = _built_in(wv, vectors)
@@ -103,10 +105,15 @@ def evaluate(
     console.result(value, lambda: _show(console, _short(columns), _short(checks), closeness))
 
 
-def _opened(path: Path) -> WordVectors:
+def _opened(path: Path, encoding: str, console: Console) -> WordVectors:
     from thalweg.words.vectors import WordVectors
 
-    return WordVectors.load(path) if path.is_dir() else WordVectors.read(path)
+    if path.is_dir():
+        return WordVectors.load(path)
+    wv = WordVectors.read(path, encoding=encoding)
+    for note in oddities(wv.info):
+        console.note(f"{path}: {note}")
+    return wv
 
 
 def _built_in(wv: WordVectors, path: Path) -> list[AnalogySet]:
