@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shlex
+import signal
 import subprocess
 import sys
 import warnings
@@ -25,7 +26,7 @@ from thalweg.words import tour as words_tour
 
 
 SECTIONS = """
-import os, sys, time
+import os, signal, sys, time
 from thalweg.errors import MissingExtraError
 from thalweg.page import Section
 
@@ -63,6 +64,10 @@ def begins(*, so_far, progress, **given):
 def stumbles(*, so_far, progress, **given):
     so_far(Section("half done", "a claim"))
     raise ValueError("no picture")
+
+def deaf(**given):
+    os.kill(os.getpid(), signal.SIGINT)
+    return Section("done", "x")
 
 def slow(*, corpus="none", **given):
     time.sleep(1.5)
@@ -140,6 +145,13 @@ def test_a_section_that_is_interrupted_leaves_no_child(children, monkeypatch):
     outcome = tour.run_section("hangs", {"quiet": True}, "en")
     assert (outcome.section, outcome.how) == (None, "interrupted")
     assert children[0].returncode == -9
+
+
+def test_ctrl_c_is_the_tours_business(children, capfd):
+    """A terminal sends it to the section's process too, which answered with a traceback where it was still importing."""
+    assert tour.run_section("deaf", {"quiet": True}, "en").section == Section("done", "x")
+    assert "Traceback" not in capfd.readouterr().err
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_what_a_section_has_shown_is_kept_however_it_ends(children, monkeypatch):
@@ -381,9 +393,21 @@ def tiny(tmp_path: Path) -> Path:
 
 
 def test_the_command_of_a_section_works_as_typed(tiny):
-    """Also for a path with a space in it."""
+    """Also for a path with a space in it, and with the encoding that was needed."""
     section = words_tour.section(corpus=str(tiny))
     assert shlex.split(section.command) == ["thalweg", "words", "fit", str(tiny), "--out", "vec"]
+    section = words_tour.section(corpus=str(tiny), encoding="gb18030")
+    assert shlex.split(section.command) == ["thalweg", "words", "fit", str(tiny), "--encoding", "gb18030", "--out", "vec"]
+
+
+def test_what_could_not_be_read_is_said(tiny, tmp_path):
+    """Half of a folder in another encoding was missing on the page, and nobody knew."""
+    (tmp_path / "gbk.txt").write_bytes("电脑 手机\n".encode("gbk") * 20)
+    tiny.write_bytes(tiny.read_bytes() + b"\xff\xfe alpha\n")
+    section = words_tour.section(corpus=str(tmp_path))
+    assert ("files left out", str(tmp_path / "gbk.txt")) in section.numbers
+    assert ("undecodable bytes, read as spaces", "2") in section.numbers
+    assert any("gbk.txt" in note and "--encoding" in note for note in section.notes)
 
 
 @pytest.mark.parametrize("text", ["a b " * 10, "数学 物理 " * 10, "alpha beta\n" * 6], ids=["one line", "Chinese", "one pair"])

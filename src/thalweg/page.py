@@ -155,7 +155,7 @@ class Section:
     """What a part shows on the tour's page.
 
     title: the finding; claim: one or two sentences; exhibits: pictures and tables; numbers: (what, value with unit);
-    command: what to type to get the same.
+    command: what to type to get the same; notes: what the person at the keyboard should know, which is not on the page.
     """
 
     title: str
@@ -163,6 +163,7 @@ class Section:
     exhibits: list[Exhibit] = field(default_factory=list)
     numbers: list[tuple[str, str]] = field(default_factory=list)
     command: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

@@ -7,14 +7,17 @@ section tells what it has whenever there is more of it (`so_far`), and what was 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,8 +99,9 @@ def run_section(name: str, arguments: dict[str, Any], locale: str) -> Outcome:
     how = ""
     call = json.dumps({"name": name, "arguments": arguments | {"locale": locale}})
     command = [sys.executable, "-m", "thalweg.tour", call]  # stdin stays the user's: `--corpus -` reads it
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
+    with _deaf_children() as listen, subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as child:
         try:
+            listen()
             out, _ = child.communicate(timeout=limit)
         except (subprocess.TimeoutExpired, KeyboardInterrupt) as end:
             how = "stopped" if isinstance(end, subprocess.TimeoutExpired) else "interrupted"
@@ -112,6 +116,22 @@ def run_section(name: str, arguments: dict[str, Any], locale: str) -> Outcome:
         section = Section.from_json(answer["section"]) if "section" in answer else section
         reason = answer.get("reason", reason)
     return Outcome(section, reason, seconds, how, budget)
+
+
+@contextlib.contextmanager
+def _deaf_children() -> Iterator[Callable[[], object]]:
+    """Children that are born here do not hear Ctrl-C, which they would answer with a traceback while they start: we end them.
+
+    Yields what makes this process hear it again.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # not on Windows
+        yield lambda: None
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _child() -> int:
@@ -131,8 +151,6 @@ def _child() -> int:
             if "so_far" in inspect.signature(make).parameters:
                 arguments["so_far"] = lambda section: say(section=section.to_json())
             say(section=make(progress=progress, **arguments).to_json(), reason="")
-    except KeyboardInterrupt:
-        return 130
     except ThalwegError as error:
         say(reason=str(error))
         return 1
@@ -180,6 +198,8 @@ def command(out: Path, corpus: tuple[str, ...], encoding: str, locale: str, over
         limit = "as long as your text takes" if "corpus" in arguments else f"at most {duration(2 * entry.budget)}"
         console.note(f"section {name}: {limit}")
         outcomes[name] = run_section(name, arguments | {"quiet": quiet}, locale)
+        for note in section.notes if (section := outcomes[name].section) else []:
+            console.note(note)
         if outcomes[name].how == "interrupted":
             break
     failed = {name: why for name, outcome in outcomes.items() if (why := outcome.why("en"))}

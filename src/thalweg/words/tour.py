@@ -12,6 +12,7 @@ import shlex
 import time
 import tomllib
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from thalweg.console import duration
 from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, table, tag
 from thalweg.words import counts, objective, questions, reading, tour_figures
+from thalweg.words.commands.fitting import reading_notes
 from thalweg.words.corpus import DOCS
 from thalweg.words.fitting import solve
 from thalweg.words.stopwords import STOPWORDS
@@ -74,6 +76,14 @@ def section(
         (text["counting"], duration(counted_at - read)),
         (text["solving"], duration(solved - counted_at)),
     ]
+    skipped = tokens.report.skipped
+    if skipped:
+        more = f" + {len(skipped) - 5:,}" if len(skipped) > 5 else ""
+        numbers.append((text["left_out"], text["comma"].join(path for path, _ in skipped[:5]) + more))
+    if tokens.report.bad_bytes:
+        numbers.append((text["undecodable"], f"{tokens.report.bad_bytes:,}"))
+    read_as = asdict(tokens.report) | {"encoding": encoding, "tokens_kept": counted.total_tokens}
+    option = [] if encoding == "utf-8" else ["--encoding", encoding]
     exhibits: list[Exhibit] = []
 
     def shown(exhibit: Exhibit | None) -> Section:
@@ -84,7 +94,8 @@ def section(
             claim=text["claim"].format(source=text["docs"] if not given else text["own"].format(name=", ".join(given))),
             exhibits=[*exhibits],
             numbers=[*numbers],
-            command=f"thalweg words fit {shlex.join(given or [DOCS])} --out vec",
+            command=f"thalweg words fit {shlex.join([*(given or [DOCS]), *option])} --out vec",
+            notes=reading_notes(read_as) if given else [],
         )
         if so_far is not None:
             so_far(section)

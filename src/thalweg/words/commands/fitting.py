@@ -168,7 +168,7 @@ def count(
         ("time", console.elapsed()),
         ("counts", str(out)),
     ]
-    for note in _notes(counts.info | {"tokens_kept": counts.total_tokens}):
+    for note in reading_notes(counts.info | {"tokens_kept": counts.total_tokens}):
         console.note(note)
     if (
         older is not None
@@ -253,7 +253,7 @@ def _show_fit(console: Console, vectors: WordVectors, out: Path, dim: int, finis
     """finished: the vectors were there before, and were only read."""
     if finished:
         console.note(f"{out} was finished before: there was nothing to resume")
-    for note in _notes(vectors.info, None if vectors.dim >= dim else (dim, vectors.dim, len(vectors))):
+    for note in reading_notes(vectors.info, None if vectors.dim >= dim else (dim, vectors.dim, len(vectors))):
         console.note(note)
     console.result(
         _summary(vectors, out), lambda: console.table(["", "value"], _rows(vectors, None if finished else console.elapsed(), out))
@@ -297,7 +297,7 @@ def _energy(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def _notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) -> list[str]:
+def reading_notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = None) -> list[str]:
     """What the person should know about how the corpus was read. lowered: dim as asked for, dim, words."""
     skipped = info.get("skipped", [])
     bad, lines, dropped = (info.get(name, 0) for name in ("bad_bytes", "bad_lines", "dropped_words"))
