@@ -195,3 +195,9 @@ def test_conversion_without_opencc_is_one_line(monkeypatch: pytest.MonkeyPatch) 
 def test_options_for_chinese_are_refused_for_other_languages(option: dict[str, object]) -> None:
     with pytest.raises(InputError, match="is for Chinese, not for language='words'"):
         read(["some words"], language="words", **option)
+
+
+def test_the_language_of_a_text_does_not_depend_on_its_canonical_form():
+    """Decomposed, a Korean syllable is two or three letters: the share of Han fell below a fifth, and the words were others."""
+    text = "漢字 大韓 한국어 각각 값을 넣는다"
+    assert detect(normalize("NFC", text)) == detect(normalize("NFD", text)) == "zh"

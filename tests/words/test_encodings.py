@@ -326,3 +326,12 @@ def test_evaluate_reads_vectors_in_another_encoding(tmp_path):
     (tmp_path / "p.tsv").write_bytes("电脑\t手机\t9\n上海\t北京\t8\n电脑\t北京\t1\n".encode("gbk"))
     done = run("evaluate", tmp_path / "v.txt", "--pairs", tmp_path / "p.tsv", "--encoding", "gbk", "--json")
     assert json.loads(done.stdout)["result"]["pairs"][0]["n_covered"] == 3
+
+
+def test_a_test_set_in_utf_8_with_a_damaged_byte_stays_utf_8(tmp_path):
+    """With --encoding gb18030 every word of it became another one, and nothing was covered."""
+    (tmp_path / "p.tsv").write_bytes("电脑\t手机\t9\n".encode() * 60 + b"\xff\tx\t1\n")
+    with pytest.raises(InputError, match=r"is not UTF-8 \(byte \d+\): nearly all of it is, so mend it there"):
+        evaluation.read_pairs(tmp_path / "p.tsv", "gb18030")
+    (tmp_path / "q.tsv").write_bytes("今日\t天気\t9\n".encode("iso2022_jp"))
+    assert evaluation.read_pairs(tmp_path / "q.tsv", "iso2022_jp").pairs == (("今日", "天気", 9.0),)

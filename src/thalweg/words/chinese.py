@@ -41,6 +41,7 @@ _MOST = 10**9  # a frequency in it
 
 def detect(text: str) -> str:
     """The language "zh" if over a fifth of the letters are Han, else "words"."""
+    text = unicodedata.normalize("NFC", text)  # a Korean syllable is one letter, however it is stored
     n_letters = len(_LETTER.findall(text))
     return "zh" if len(_HAN.findall(text)) > HAN_SHARE * max(1, n_letters) else "words"
 

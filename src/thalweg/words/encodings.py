@@ -197,12 +197,14 @@ def _wide(start: bytes) -> str | None:
 def text_of_file(data: bytes, given: str, path: str | Path) -> str:
     """A small file as text: a test set, a dictionary. Raises InputError, naming --encoding, for one that is in no such encoding."""
     mark = marked(data)
-    encoding = mark or ("utf-8" if given == "utf-8" or _is_exactly(data, "utf-8") else given)
+    seven = data.isascii() and given.startswith(_SEVEN_BITS)
+    encoding = mark or ("utf-8" if given == "utf-8" or (is_utf8(data, whole=True) and not seven) else given)
     try:
         return data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeError as error:
         place = f" (byte {error.start})" if isinstance(error, UnicodeDecodeError) else ""
         remedy = "name its encoding with --encoding, such as gb18030" if given == "utf-8" else "pass another --encoding"
+        remedy = remedy if encoding in (given, mark) else "nearly all of it is, so mend it there"
         msg = f"{path} is not {'UTF-8' if encoding == 'utf-8' else encoding}{place}: {remedy}"
         raise InputError(msg) from None
 
