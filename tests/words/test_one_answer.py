@@ -92,3 +92,19 @@ def test_command_shell_and_python_answer_alike(folders: dict[str, Path], vectors
 
 def test_every_verb_of_the_shell_is_asked() -> None:
     assert {line.split()[0] for line in ASKED} == set(shell.VERBS)
+
+
+def test_test_sets_of_one_name_are_told_apart(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Of en/p.tsv and zh/p.tsv the second hid the first: nothing was covered, exit 1; two of analogies were one table."""
+    for folder, pairs, questions in (
+        ("en", "king\tqueen\t1\nking\triver\t2\n", ": one\nking queen river king\n"),
+        ("zh", "国王\t王后\t1\n", ": one\n国 王 国 王\n: two\n国 王 国 王\n"),
+    ):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "set.txt").write_text(pairs, encoding="utf-8")
+        (tmp_path / folder / "questions.txt").write_text(questions, encoding="utf-8")
+    for option, name in (("--pairs", "set.txt"), ("--analogies", "questions.txt")):
+        asked = [part for folder in ("en", "zh") for part in (option, str(tmp_path / folder / name))]
+        done = CliRunner().invoke(program, ["words", "evaluate", str(folders["fitted"]), *asked])
+        assert done.exit_code == 0, done.stderr
+        assert f"{tmp_path / 'zh' / name}: none of its words are known together" in done.stderr

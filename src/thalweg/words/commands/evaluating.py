@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -85,6 +86,9 @@ def evaluate(
         evaluation.read_analogies(path, encoding) for path in analogies
     ]  # wrong files are seen before the vectors are read
     judgements = [evaluation.read_pairs(path, encoding) for path in pairs]
+    if len({each.name for each in (*questions, *judgements)}) < len(analogies) + len(pairs):  # files of one name in several folders
+        questions = [replace(each, name=str(path)) for each, path in zip(questions, analogies, strict=True)]
+        judgements = [replace(each, name=str(path)) for each, path in zip(judgements, pairs, strict=True)]
     wv = _opened(vectors, encoding, console)
     wv = wv if subwords is None else wv.with_subwords(subwords)
     other = None if against is None else _opened(against, encoding, console)
@@ -143,9 +147,9 @@ def _check_coverage(
     console: Console, found: Evaluation, path: Path, questions: list[AnalogySet], judgements: list[PairSet]
 ) -> None:
     """InputError if nothing at all is covered, a note for each test set of which nothing is."""
-    n_covered = {result.name: result.total.covered for result in found.analogies} | {p.name: p.n_covered for p in found.pairs}
-    if any(n_covered.values()):
-        for name in (name for name, n in n_covered.items() if not n):
+    n_covered = {(result.name, result.total.covered) for result in found.analogies} | {(p.name, p.n_covered) for p in found.pairs}
+    if any(n for _, n in n_covered):
+        for name in sorted(name for name, n in n_covered if not n):
             console.note(f"{name}: none of its words are known together, so nothing is covered")
         return
     n_questions, n_pairs = sum(len(each.questions) for each in questions), sum(len(each.pairs) for each in judgements)
