@@ -86,7 +86,8 @@ def evaluate(
         evaluation.read_analogies(path, encoding) for path in analogies
     ]  # wrong files are seen before the vectors are read
     judgements = [evaluation.read_pairs(path, encoding) for path in pairs]
-    if len({each.name for each in (*questions, *judgements)}) < len(analogies) + len(pairs):  # files of one name in several folders
+    names = {each.name for each in questions} | {each.name for each in judgements}
+    if len(names) < len(analogies) + len(pairs):  # files of one name in several folders
         questions = [replace(each, name=str(path)) for each, path in zip(questions, analogies, strict=True)]
         judgements = [replace(each, name=str(path)) for each, path in zip(judgements, pairs, strict=True)]
     wv = _opened(vectors, encoding, console)
