@@ -22,10 +22,11 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from thalweg.errors import visible
 from thalweg.files import size_text
+from thalweg.progress import Progress
 from thalweg.version import __version__
 
 if TYPE_CHECKING:
@@ -33,15 +34,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 INTERVAL = 5.0  # seconds between two lines of progress where there is no terminal
-
-
-class Progress(Protocol):
-    """What the library's `progress=` parameters take. total: None if unknown; numbers: `phase=`, `energy=`, `tokens_per_second=`.
-
-    A new `phase` (a few words) starts a new bar or line; `unit=` says what done and total count ("bytes", "epochs").
-    """
-
-    def __call__(self, done: float, total: float | None, **numbers: object) -> None: ...
 
 
 class Console:

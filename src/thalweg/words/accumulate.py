@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.simd import lowest_bit, prefetch
 from thalweg.threads import run_tasks
-from thalweg.words.reading import Progress
 from thalweg.words.tokens import EDGE, tally
 
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[Any]]  # entries of each row, columns, values

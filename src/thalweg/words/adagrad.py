@@ -23,10 +23,10 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.threads import run_tasks
 from thalweg.words.als import Checkpoint
 from thalweg.words.objective import Floats, Table
-from thalweg.words.reading import Progress
 from thalweg.words.settings import Settings
 
 SLICES = 16  # an even number; blocks of a round: half as many

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from thalweg import simd
 from thalweg.errors import InputError
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.simd import axpy, dot, prefetch
 from thalweg.threads import run_tasks
 from thalweg.words.objective import Doubles, Floats, Table, all_pairs_energy, for_reading, gram
-from thalweg.words.reading import Progress
 from thalweg.words.settings import Settings
 from thalweg.words.svd import row_tasks
 

@@ -21,13 +21,14 @@ from thalweg import memory as system
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, ThalwegError, whole_number
 from thalweg.files import check_output, check_resumable, claim, lock, remove, storage_errors, unclaim
+from thalweg.progress import Progress
 from thalweg.threads import resolve
 from thalweg.version import __version__
 from thalweg.words import corpus as corpora
 from thalweg.words import reading, runs
 from thalweg.words.accumulate import joined, rows_of
 from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, check_addable, distance_weights, merged_fingerprint, write_table
-from thalweg.words.reading import Progress, Tokens
+from thalweg.words.reading import Tokens
 from thalweg.words.rules import Rules
 
 STREAM_KIND = "thalweg-stream"

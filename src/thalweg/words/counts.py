@@ -29,11 +29,12 @@ import numpy.typing as npt
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_misses
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.version import __version__
 from thalweg.words import glove
 from thalweg.words.accumulate import Rows, joined, merged, rows_of
 from thalweg.words.encodings import check_encoding
-from thalweg.words.reading import Progress, Tokens
+from thalweg.words.reading import Tokens
 from thalweg.words.wording import Wording
 
 DISTANCES = ("uniform", "harmonic", "linear")

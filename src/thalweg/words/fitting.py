@@ -15,12 +15,12 @@ import numpy as np
 
 from thalweg.errors import InputError, OutputExistsError, StorageError, ThalwegError, near_misses, whole_number
 from thalweg.files import check_output, check_resumable, claim, lock, manifest_of, remove, unclaim, write_text
+from thalweg.progress import Progress
 from thalweg.threads import resolve
 from thalweg.words import adagrad, als, counting, gauge, goodness, holdout, objective, reading, shared, storage, subwords, svd
 from thalweg.words.checkpoints import Checkpoints
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.objective import Floats
-from thalweg.words.reading import Progress
 from thalweg.words.rules import NAMES, Rules
 from thalweg.words.settings import PRESETS, Settings
 from thalweg.words.vectors import WordVectors

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from thalweg.errors import InputError
 from thalweg.files import append, remove, size_text
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.words import characters, chinese, encodings, extraction, phrases, vocabulary
 from thalweg.words import corpus as corpora
 from thalweg.words.chinese import detect
@@ -31,12 +32,6 @@ from thalweg.words.tokens import EDGE, OUT, Numbered, Scanner, tally
 
 _LITTLE = 1 << 15  # bytes
 _NO_MORE = object()  # None may stand in a list
-
-
-class Progress(Protocol):
-    """Called now and then by long work: how much of `total` (None: unknown) is done, and figures by name."""
-
-    def __call__(self, done: float, total: float | None, **numbers: Any) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -400,4 +395,4 @@ def _renumber(ids, renumbered, last):  # type: ignore[no-untyped-def]
     return n, last
 
 
-__all__ = ["Progress", "Tokens", "check_no_record", "detect", "read", "texts", "words_of"]
+__all__ = ["Tokens", "check_no_record", "detect", "read", "texts", "words_of"]

@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
+from thalweg.progress import Progress
 from thalweg.threads import run_tasks
 from thalweg.words.accumulate import Rows, merged, rows_of
-from thalweg.words.reading import Progress, Tokens
+from thalweg.words.reading import Tokens
 
 KIND = "thalweg-run"
 VERSION = 1

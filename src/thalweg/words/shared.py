@@ -17,11 +17,11 @@ import numpy as np
 
 from thalweg import simd
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.simd import dot, prefetch
 from thalweg.threads import blocks, run_tasks
 from thalweg.words import als
 from thalweg.words.objective import Doubles, Floats, Table, for_reading, gram
-from thalweg.words.reading import Progress
 from thalweg.words.settings import Settings
 
 BLOCK = 256  # rows that move together

@@ -17,10 +17,10 @@ import math
 import numpy as np
 
 from thalweg.jit import kernel
+from thalweg.progress import Progress
 from thalweg.simd import axpy, padded, prefetch
 from thalweg.threads import blocks, one_blas_thread, run_tasks
 from thalweg.words.objective import BLOCK, Doubles, Floats, Table, for_reading, gram
-from thalweg.words.reading import Progress
 
 SMOOTH = 0.75
 POWER_STEPS = 4

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from thalweg.console import duration
 from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, table, tag
+from thalweg.progress import Progress
 from thalweg.words import counts, objective, questions, reading, tour_figures
 from thalweg.words.commands.fitting import reading_notes
 from thalweg.words.corpus import DOCS
@@ -49,7 +50,7 @@ def section(
     keep: str | None = None,
     encoding: str = "utf-8",
     so_far: Callable[[Section], object] | None = None,
-    progress: reading.Progress | None = None,
+    progress: Progress | None = None,
 ) -> Section:
     """Fit vectors to `corpus` (one path or several, docs: by default) and show what they are worth.
 

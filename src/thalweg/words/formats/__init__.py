@@ -31,7 +31,7 @@ from thalweg.words.formats.rows import Found
 from thalweg.words.vectors import WordVectors
 
 if TYPE_CHECKING:
-    from thalweg.words.reading import Progress
+    from thalweg.progress import Progress
 
 FORMATS = ("word2vec", "word2vec-bin", "glove", "npz", "safetensors")
 SUFFIXES = {".txt": "word2vec", ".vec": "word2vec", ".bin": "word2vec-bin", ".npz": "npz", ".safetensors": "safetensors"}

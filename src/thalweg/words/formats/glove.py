@@ -15,7 +15,7 @@ from thalweg.words.formats.word2vec import header
 
 if TYPE_CHECKING:
     from thalweg.files import Writer
-    from thalweg.words.reading import Progress
+    from thalweg.progress import Progress
     from thalweg.words.vectors import WordVectors
 
 

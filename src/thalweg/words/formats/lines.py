@@ -19,7 +19,7 @@ from thalweg.words.formats.opening import Source
 from thalweg.words.formats.rows import MOST_DIM, TOKEN_LIMIT, Found, Rows
 
 if TYPE_CHECKING:
-    from thalweg.words.reading import Progress
+    from thalweg.progress import Progress
     from thalweg.words.vectors import WordVectors
 
 FIELD = 64  # bytes that a number may take, with its blank

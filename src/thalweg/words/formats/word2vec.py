@@ -19,7 +19,7 @@ from thalweg.words.formats.rows import TOKEN_LIMIT, Found, Rows, checked_shape
 
 if TYPE_CHECKING:
     from thalweg.files import Writer
-    from thalweg.words.reading import Progress
+    from thalweg.progress import Progress
     from thalweg.words.vectors import WordVectors
 
 HEADER = 128  # bytes of the first line
