@@ -24,8 +24,8 @@ from functools import partial
 from pathlib import Path
 
 from thalweg import __version__, words
-from thalweg.words import docstrings
-from thalweg.words.reading import Tokens
+from thalweg.words.text import docstrings
+from thalweg.words.text.reading import Tokens
 
 ROUNDS = 5
 WINDOW = 10

@@ -19,7 +19,7 @@ from thalweg.cli import program
 from thalweg.errors import InputError, StorageError
 from thalweg.words import checkpoints, counting, fit, runs, solve
 from thalweg.words.counts import CooccurrenceCounts, count
-from thalweg.words.reading import read
+from thalweg.words.text.reading import read
 
 SMALL: dict[str, Any] = {"dim": 4, "min_count": 1, "window": 4, "epochs": 2, "tol": 0.0, "threads": 1, "memory": 4000}
 

@@ -21,8 +21,8 @@ from thalweg.cli import program
 from thalweg.errors import InputError, UnknownWordError
 from thalweg.words import WordVectors, counting, runs, solve
 from thalweg.words.counts import CooccurrenceCounts, count
-from thalweg.words.reading import read
-from thalweg.words.tokens import Scanner
+from thalweg.words.text.reading import read
+from thalweg.words.text.tokens import Scanner
 
 LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=20), max_size=5).map(lambda lists: [*lists, ["a", "b"]])
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6

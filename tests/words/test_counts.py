@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from thalweg.errors import InputError
 from thalweg.words import accumulate, counting
 from thalweg.words.counts import DISTANCES, CooccurrenceCounts, count, distance_weights
-from thalweg.words.reading import Tokens, read
+from thalweg.words.text.reading import Tokens, read
 
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6
 TOKEN_LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=25), max_size=5).map(lambda lists: [*lists, ["a", "b"]])

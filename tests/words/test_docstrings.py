@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from thalweg.words.docstrings import docstrings, packages, paragraphs
+from thalweg.words.text.docstrings import docstrings, packages, paragraphs
 
 
 def parsed(source: str) -> list[str]:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import CooccurrenceCounts, WordVectors, encodings, evaluation, tour
-from thalweg.words.corpus import Report, sources
-from thalweg.words.reading import read, words_of
+from thalweg.words import CooccurrenceCounts, WordVectors, evaluation, tour
+from thalweg.words.text import encodings
+from thalweg.words.text.corpus import Report, sources
+from thalweg.words.text.reading import read, words_of
 
 TEXT = "老师和学生在学校\n电脑和手机\n"
 PAGE = '<html><head><meta charset="gbk"></head><body>{}</body></html>'
@@ -291,7 +292,7 @@ def test_japanese_in_an_encoding_without_a_mark_is_named(tmp_path, codec, option
 
 def test_a_long_file_that_begins_in_ascii_is_not_held(tmp_path, monkeypatch):
     """With --encoding all blocks in ASCII were kept until one showed the encoding: the memory of a whole English corpus."""
-    monkeypatch.setattr("thalweg.words.corpus.BLOCK", 1 << 10)
+    monkeypatch.setattr("thalweg.words.text.corpus.BLOCK", 1 << 10)
     (tmp_path / "a.txt").write_bytes(b"plain words here\n" * 1000 + "电脑 手机\n".encode("gbk") * 5)
     [source], report = sources([tmp_path / "a.txt"], Report()), Report()
     taken = 0

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import corpus, extraction
-from thalweg.words.corpus import Report
-from thalweg.words.reading import Tokens, read
+from thalweg.words.text import corpus, extraction
+from thalweg.words.text.corpus import Report
+from thalweg.words.text.reading import Tokens, read
 
 MARKUP = ["<p>", "</p>", "<b", "<!--", "-->", "<![CDATA[", "<![foo", "<!x", "</", "<script>", "</script", ">", "<?", "&", "&#", "&lt;", "a b", "\n", "<", '"', "é", "<pre>"]  # fmt: skip  # noqa: E501
 

@@ -17,7 +17,7 @@ from thalweg.errors import InputError
 from thalweg.words import adagrad, als, fit, objective, settings, shared, solve, svd
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.objective import Settings, Table
-from thalweg.words.reading import read
+from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6

@@ -13,7 +13,7 @@ from thalweg.errors import InputError
 from thalweg.words import objective
 from thalweg.words.counts import count
 from thalweg.words.objective import Settings, Table, all_pairs_energy, gram, table
-from thalweg.words.reading import read
+from thalweg.words.text.reading import read
 
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6: counts b 3, a 2, c 2, d 1
 

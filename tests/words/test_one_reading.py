@@ -17,7 +17,7 @@ from unicodedata import normalize
 
 import pytest
 
-from thalweg.words.reading import read
+from thalweg.words.text.reading import read
 
 EXPECTED = {"café": 6, "naïve": 6, "cooperate": 6, "οδος": 6, "i̇zmir": 6, "love": 6, "you": 6}
 SPELLINGS = [

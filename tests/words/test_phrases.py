@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from thalweg import words
 from thalweg.errors import InputError
-from thalweg.words import phrases
-from thalweg.words.reading import Tokens, read
-from thalweg.words.tokens import Scanner
+from thalweg.words.text import phrases
+from thalweg.words.text.reading import Tokens, read
+from thalweg.words.text.tokens import Scanner
 
 LISTS = st.lists(st.lists(st.sampled_from("abcdef"), max_size=12), min_size=1, max_size=8).map(lambda x: [*x, ["a", "b"] * 3])
 

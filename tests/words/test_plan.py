@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError, MissingFileError, OutputExistsError
-from thalweg.words import characters, plan, reading
-from thalweg.words.tokens import Scanner
+from thalweg.words import plan
+from thalweg.words.text import characters, reading
+from thalweg.words.text.tokens import Scanner
 
 TEXT = "the cat sat on the mat and the dog sat on the cat\n" * 40
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.errors import InputError, MissingFileError
 from thalweg.words import fit
-from thalweg.words.reading import Tokens, read, words_of
+from thalweg.words.text.reading import Tokens, read, words_of
 
 TOKEN_LISTS = st.lists(st.lists(st.sampled_from("abcdé飞"), max_size=8), min_size=1, max_size=8)
 

@@ -20,7 +20,7 @@ from thalweg.errors import InputError
 from thalweg.words import counting, runs
 from thalweg.words.accumulate import joined, merged, rows_of
 from thalweg.words.counts import DISTANCES, CooccurrenceCounts, count, distance_weights
-from thalweg.words.reading import Tokens, read
+from thalweg.words.text.reading import Tokens, read
 
 TOKEN_LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=25), max_size=6).map(lambda lists: [*lists, ["a", "b"]])
 NAMES = ("indptr", "indices", "values")

@@ -13,7 +13,7 @@ from thalweg.errors import InputError
 from thalweg.words import als, objective, solve, svd
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.objective import Settings, Table
-from thalweg.words.reading import read
+from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]

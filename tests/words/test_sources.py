@@ -17,9 +17,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from thalweg.errors import InputError, MissingExtraError, MissingFileError
-from thalweg.words import corpus, docstrings
-from thalweg.words.corpus import Report
-from thalweg.words.reading import Tokens, read
+from thalweg.words.text import corpus, docstrings
+from thalweg.words.text.corpus import Report
+from thalweg.words.text.reading import Tokens, read
 
 TEXT = "one two three two three three\n" * 3
 

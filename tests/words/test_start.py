@@ -9,7 +9,7 @@ import pytest
 from thalweg.words import objective, svd
 from thalweg.words.counts import CooccurrenceCounts, count
 from thalweg.words.objective import Settings, Table
-from thalweg.words.reading import read
+from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]
 

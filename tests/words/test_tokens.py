@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from thalweg.words.characters import Characters
-from thalweg.words.tokens import EDGE, MAX_WORD_BYTES, UNITS, Scanner
+from thalweg.words.text.characters import Characters
+from thalweg.words.text.tokens import EDGE, MAX_WORD_BYTES, UNITS, Scanner
 
 NEARLY_UTF8 = st.lists(
     st.sampled_from([bytes([b]) for b in b"aZ5 \n\x00\x7f\x80\x8f\x90\x9f\xa0\xbf\xc0\xc1\xc2\xdf\xe0\xed\xef\xf0\xf4\xf5\xff"])
@@ -26,7 +26,7 @@ SIGNS = {"'": "'", "\u2019": "'", "\uff07": "'", "·": "·", "\u0387": "·", "-"
 
 
 def reference(text: str, join: str = "") -> list[str]:
-    """The definition of a word: `thalweg.words.characters`."""
+    """The definition of a word: `thalweg.words.text.characters`."""
     found, word, sign = [], "", ""
     for ch in text + " ":
         kind = category(ch)

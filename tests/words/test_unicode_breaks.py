@@ -12,7 +12,7 @@ from unicodedata import category
 
 import pytest
 
-from thalweg.words.reading import words_of
+from thalweg.words.text.reading import words_of
 
 FILE = Path("/usr/share/unicode/auxiliary/WordBreakTest.txt")
 SIGNS = {"_": "13a", "'": "7 and 12", ":": "7", ",": "12", ".": "12", '"': "7c"}  # the rule that joins at it

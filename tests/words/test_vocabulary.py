@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError, StorageError
-from thalweg.words import counting, runs, vocabulary
-from thalweg.words.reading import read
-from thalweg.words.tokens import Scanner, Table
+from thalweg.words import counting, runs
+from thalweg.words.text import vocabulary
+from thalweg.words.text.reading import read
+from thalweg.words.text.tokens import Scanner, Table
 
 LISTS = st.lists(st.lists(st.sampled_from([*"abcdé飞", "a_b", "abc" * 9]), max_size=9), min_size=1, max_size=9)
 
@@ -118,7 +119,7 @@ def test_a_vocabulary_that_python_cannot_hold_is_refused_before_it_is_built(
     """One line with the memory that would do, and nothing left behind."""
     monkeypatch.setattr(counting, "_LEAST_HELD", 2000)
     monkeypatch.setattr(runs, "_WORD", 1 << 20)
-    monkeypatch.setattr("thalweg.words.reading._ranked", lambda *args: pytest.fail("built"))
+    monkeypatch.setattr("thalweg.words.text.reading._ranked", lambda *args: pytest.fail("built"))
     with pytest.raises(InputError, match=r"^0M of memory is too little for [45],\d+ words: give \d+M or more"):
         words.count(text, out=tmp_path / "c", memory=1, min_count=1)
     assert not (tmp_path / "c").exists()

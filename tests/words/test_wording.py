@@ -77,7 +77,7 @@ def test_decomposed_questions_and_capitals_are_asked_as_they_were_fitted(english
 @pytest.mark.parametrize("verb", VERBS)
 def test_traditional_questions_are_converted_as_the_text_was(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
     """convert="t2s": with a converter of our own in the place of opencc."""
-    from thalweg.words import chinese
+    from thalweg.words.text import chinese
 
     monkeypatch.setitem(
         sys.modules, "opencc", SimpleNamespace(OpenCC=lambda name: SimpleNamespace(convert=lambda x: x.translate(T2S)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from thalweg.words.counts import CooccurrenceCounts
     from thalweg.words.estimator import WordVectorizer
     from thalweg.words.fitting import fit, solve
-    from thalweg.words.reading import read
+    from thalweg.words.text.reading import read
     from thalweg.words.vectors import WordVectors
 
 _HOMES = {
@@ -24,7 +24,7 @@ _HOMES = {
     "WordVectors": "vectors",
     "count": "counting",
     "fit": "fitting",
-    "read": "reading",
+    "read": "text.reading",
     "solve": "fitting",
 }
 __all__ = ["CooccurrenceCounts", "WordVectorizer", "WordVectors", "count", "fit", "read", "solve"]

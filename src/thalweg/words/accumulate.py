@@ -18,7 +18,7 @@ from thalweg.jit import kernel
 from thalweg.progress import Progress
 from thalweg.simd import lowest_bit, prefetch
 from thalweg.threads import run_tasks
-from thalweg.words.tokens import EDGE, tally
+from thalweg.words.text.tokens import EDGE, tally
 
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], npt.NDArray[Any]]  # entries of each row, columns, values
 _TASK = 1 << 21  # pairs a task may count: bounds its buffers, and leaves enough tasks to balance

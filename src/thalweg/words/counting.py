@@ -24,12 +24,13 @@ from thalweg.files import check_output, check_resumable, claim, lock, remove, st
 from thalweg.progress import Progress
 from thalweg.threads import resolve
 from thalweg.version import __version__
-from thalweg.words import corpus as corpora
-from thalweg.words import reading, runs
+from thalweg.words import runs
 from thalweg.words.accumulate import joined, rows_of
 from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, check_addable, distance_weights, merged_fingerprint, write_table
-from thalweg.words.reading import Tokens
-from thalweg.words.rules import Rules
+from thalweg.words.text import corpus as corpora
+from thalweg.words.text import reading
+from thalweg.words.text.reading import Tokens
+from thalweg.words.text.rules import Rules
 
 STREAM_KIND = "thalweg-stream"
 _LEAST_HELD = 1 << 20  # bytes of the stream that are kept in memory at least

@@ -33,9 +33,9 @@ from thalweg.progress import Progress
 from thalweg.version import __version__
 from thalweg.words import glove
 from thalweg.words.accumulate import Rows, joined, merged, rows_of
-from thalweg.words.encodings import check_encoding
-from thalweg.words.reading import Tokens
-from thalweg.words.wording import Wording
+from thalweg.words.text.encodings import check_encoding
+from thalweg.words.text.reading import Tokens
+from thalweg.words.text.wording import Wording
 
 DISTANCES = ("uniform", "harmonic", "linear")
 _FINE = 1 << 20  # scale of `harmonic` where lcm(1..window) would be too large to be counted with

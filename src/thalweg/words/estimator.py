@@ -22,9 +22,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from thalweg.errors import InputError
 from thalweg.words import fitting
-from thalweg.words.reading import check_no_record
 from thalweg.words.settings import Settings
 from thalweg.words.subwords import Subwords
+from thalweg.words.text.reading import check_no_record
 from thalweg.words.vectors import WordVectors
 
 if TYPE_CHECKING:

@@ -25,10 +25,10 @@ import numpy.typing as npt
 from thalweg.errors import InputError, UnknownWordError, near_misses
 from thalweg.files import read_bytes
 from thalweg.words.analogies import analogy_hits, analogy_ranks
-from thalweg.words.encodings import check_encoding, text_of_file
 from thalweg.words.queries import METHODS
 from thalweg.words.queries import known as known_to
 from thalweg.words.readout import normalized
+from thalweg.words.text.encodings import check_encoding, text_of_file
 
 if TYPE_CHECKING:
     from thalweg.words.vectors import WordVectors

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
 from thalweg.files import storage_errors
 from thalweg.words.accumulate import Rows
-from thalweg.words.encodings import words_of_file
+from thalweg.words.text.encodings import words_of_file
 
 _RECORD = np.dtype([("word", "<i4"), ("context", "<i4"), ("value", "<f8")])
 _BLOCK = 1 << 20  # records at a time

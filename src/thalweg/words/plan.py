@@ -19,11 +19,12 @@ import numpy as np
 
 from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
-from thalweg.words import chinese, reading, runs
-from thalweg.words import corpus as corpora
-from thalweg.words.rules import Rules, unused
+from thalweg.words import runs
 from thalweg.words.settings import Settings
-from thalweg.words.wording import READING
+from thalweg.words.text import chinese, reading
+from thalweg.words.text import corpus as corpora
+from thalweg.words.text.rules import Rules, unused
+from thalweg.words.text.wording import READING
 
 SAMPLE = 4 << 20  # bytes of text that are looked at
 _STARTING = 3.0  # seconds: libraries and compiled kernels are loaded

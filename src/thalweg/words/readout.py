@@ -20,7 +20,7 @@ from thalweg.errors import InputError, UnknownWordError, near_misses, quoted
 from thalweg.words import queries, spelling
 from thalweg.words.settings import OUTPUTS
 from thalweg.words.subwords import Subwords
-from thalweg.words.wording import Wording
+from thalweg.words.text.wording import Wording
 
 _BLOCK = 1 << 15  # rows read off at a time
 

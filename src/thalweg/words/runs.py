@@ -22,7 +22,7 @@ from thalweg.errors import DamagedFileError, InputError, MissingFileError
 from thalweg.progress import Progress
 from thalweg.threads import run_tasks
 from thalweg.words.accumulate import Rows, merged, rows_of
-from thalweg.words.reading import Tokens
+from thalweg.words.text.reading import Tokens
 
 KIND = "thalweg-run"
 VERSION = 1

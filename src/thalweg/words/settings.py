@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from thalweg.errors import InputError, near_misses, whole_number
-from thalweg.words.rules import NAMES
+from thalweg.words.text.rules import NAMES
 
 OBJECTIVES = ("pmi-neg", "pmi", "glove")
 SOLVERS = ("als", "svd", "adagrad")

@@ -26,7 +26,7 @@ from thalweg.words import queries
 from thalweg.words.ranked import Ranked
 
 if TYPE_CHECKING:
-    from thalweg.words.corpus import Report
+    from thalweg.words.text.corpus import Report
     from thalweg.words.vectors import WordVectors
 
 SIF = 1e-3  # a of the weights a/(a + P), as the paper has it
@@ -86,8 +86,8 @@ def read_text(path: str | Path, encoding: str = "utf-8", json_key: str = "text")
 
     Raises MissingFileError, StorageError or InputError for what is no text.
     """
-    from thalweg.words import corpus, reading
-    from thalweg.words.rules import Rules
+    from thalweg.words.text import corpus, reading
+    from thalweg.words.text.rules import Rules
 
     report, parts, pieces = corpus.Report(), [], list[bytes]()
     for block, _ in reading.texts(corpus.sources([path], report), Rules(encoding=encoding, json_key=json_key), report):

@@ -22,13 +22,14 @@ from thalweg.console import duration
 from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, table, tag
 from thalweg.progress import Progress
-from thalweg.words import counts, objective, questions, reading, tour_figures
+from thalweg.words import counts, objective, questions, tour_figures
 from thalweg.words.commands.fitting import reading_notes
-from thalweg.words.corpus import DOCS
 from thalweg.words.fitting import solve
 from thalweg.words.stopwords import STOPWORDS
+from thalweg.words.text import reading
+from thalweg.words.text.corpus import DOCS
+from thalweg.words.text.tokens import EDGE
 from thalweg.words.texts import Text, keywords
-from thalweg.words.tokens import EDGE
 from thalweg.words.vectors import WordVectors
 
 CONTEXTS = 1000  # words that two words' mutual information is compared on, for "similar"

@@ -70,8 +70,8 @@ def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: di
         return
     from thalweg.threads import resolve
     from thalweg.words import plan
-    from thalweg.words.rules import NAMES
     from thalweg.words.settings import Settings
+    from thalweg.words.text.rules import NAMES
 
     chosen = Settings(dim=settings.get("dim", 128), epochs=settings.get("epochs"))
     reads = {name: settings[name] for name in (*NAMES, "window", "memory")}
@@ -311,7 +311,7 @@ def reading_notes(info: dict[str, Any], lowered: tuple[int, int, int] | None = N
         notes.append(f"the files are in different encodings: {_encodings(info)}")
     if lines:
         notes.append(f"{lines:,} line{'s are' if lines > 1 else ' is'} not JSON and {'were' if lines > 1 else 'was'} left out")
-    from thalweg.words.rules import unused
+    from thalweg.words.text.rules import unused
 
     notes += unused(info)
     if pruned := info.get("pruned", 0):

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, cast
 from thalweg.errors import InputError, MissingFileError, OutputExistsError, near_misses, quoted
 from thalweg.files import Writer, atomic
 from thalweg.threads import blocks
-from thalweg.words.encodings import check_encoding
 from thalweg.words.formats import glove, npz, tensors, word2vec
 from thalweg.words.formats.opening import Source, opened
 from thalweg.words.formats.rows import Found
+from thalweg.words.text.encodings import check_encoding
 from thalweg.words.vectors import WordVectors
 
 if TYPE_CHECKING:

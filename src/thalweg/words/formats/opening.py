@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
 from thalweg.files import MANIFEST, size_text, storage_errors
-from thalweg.words.corpus import COMPRESSED
+from thalweg.words.text.corpus import COMPRESSED
 
 BLOCK = 1 << 20  # bytes read at a time
 START = 1 << 16  # bytes by which a format is known

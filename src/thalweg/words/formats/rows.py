@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from thalweg.errors import DamagedFileError, quoted
 from thalweg.threads import blocks
-from thalweg.words.encodings import words_of_file
 from thalweg.words.formats.opening import BLOCK
+from thalweg.words.text.encodings import words_of_file
 
 MOST_WORDS = (1 << 31) - 1
 MOST_DIM = 1 << 16

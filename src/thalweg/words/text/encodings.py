@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from thalweg.errors import InputError
-from thalweg.words.corpus import NOT_TEXT, Report
+from thalweg.words.text.corpus import NOT_TEXT, Report
 
 Blocks = Iterator[tuple[bytes, int]]
 

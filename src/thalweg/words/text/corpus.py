@@ -138,7 +138,7 @@ def sources(paths: Iterable[str | os.PathLike[str]], report: Report, glob: Globs
         name = os.fspath(given)
         report.sources.append(name)
         if name == DOCS:
-            from thalweg.words import docstrings
+            from thalweg.words.text import docstrings
 
             found += [Source(f"{DOCS}{package}", text) for package, text in docstrings.packages().items()]
         elif name == STDIN:

@@ -15,9 +15,9 @@ from typing import Any
 
 from thalweg.errors import InputError, near_misses, whole_number
 from thalweg.files import storage_errors
-from thalweg.words.characters import JOINERS
-from thalweg.words.encodings import check_encoding
-from thalweg.words.tokens import UNITS
+from thalweg.words.text.characters import JOINERS
+from thalweg.words.text.encodings import check_encoding
+from thalweg.words.text.tokens import UNITS
 
 LANGUAGES = ("auto", "words", "zh", "whitespace")
 CONVERSIONS = ("t2s",)

@@ -128,7 +128,7 @@ class Lazily:
 
 
 def of(language: str, *, lower: bool = True, digits: bool = True, join: str = "") -> Characters:
-    """The rule for a language of `thalweg.words.rules.Rules`."""
+    """The rule for a language of `thalweg.words.text.rules.Rules`."""
     return Characters(lower=False, spaced=True) if language == "whitespace" else Characters(lower, digits, join)
 
 

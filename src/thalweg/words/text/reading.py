@@ -4,8 +4,8 @@ Words are numbered by falling count, equal counts by their UTF-8 bytes, so the n
 Words rarer than `min_count` are taken out of the stream and the window closes up over them, as word2vec, GloVe and the source do;
 with rare="gap" the number after the last word's keeps their places.
 
-Chinese has no spaces: with language "zh" the text goes through jieba's dictionary first (`thalweg.words.chinese`), then through
-the same automaton as any other text. Questions take the same road (`words_of`).
+Chinese has no spaces: with language "zh" the text goes through jieba's dictionary first (`thalweg.words.text.chinese`), then
+through the same automaton as any other text. Questions take the same road (`words_of`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from thalweg.errors import InputError
 from thalweg.files import append, remove, size_text
 from thalweg.jit import kernel
 from thalweg.progress import Progress
-from thalweg.words import characters, chinese, encodings, extraction, phrases, vocabulary
-from thalweg.words import corpus as corpora
-from thalweg.words.chinese import detect
-from thalweg.words.rules import Rules
-from thalweg.words.tokens import EDGE, OUT, Numbered, Scanner, tally
+from thalweg.words.text import characters, chinese, encodings, extraction, phrases, vocabulary
+from thalweg.words.text import corpus as corpora
+from thalweg.words.text.chinese import detect
+from thalweg.words.text.rules import Rules
+from thalweg.words.text.tokens import EDGE, OUT, Numbered, Scanner, tally
 
 _LITTLE = 1 << 15  # bytes
 _NO_MORE = object()  # None may stand in a list

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.jit import kernel
-from thalweg.words.tokens import EDGE, Numbered
+from thalweg.words.text.tokens import EDGE, Numbered
 
 JOINT = b"_"
 _NOTHING = -3  # no word waits for its right neighbour

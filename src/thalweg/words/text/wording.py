@@ -51,7 +51,7 @@ class Wording:
 
         Where the corpus had phrases, neighbours are joined from the left if the vocabulary has the two as one.
         """
-        from thalweg.words.reading import words_of
+        from thalweg.words.text.reading import words_of
 
         if self.language == "whitespace" and self.lowers:
             text = text.lower()
@@ -59,7 +59,7 @@ class Wording:
         return words if self.info.get("phrases") is None else self._joined(words)
 
     def _joined(self, words: list[str]) -> list[str]:
-        """Pairs of neighbours that are a word of the vocabulary, as `thalweg.words.phrases` joins them."""
+        """Pairs of neighbours that are a word of the vocabulary, as `thalweg.words.text.phrases` joins them."""
         joined: list[str] = []
         waiting = None
         for word in words:

@@ -14,8 +14,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 from thalweg.errors import InputError
-from thalweg.words.corpus import Report, Source
-from thalweg.words.encodings import check_encoding
+from thalweg.words.text.corpus import Report, Source
+from thalweg.words.text.encodings import check_encoding
 
 Blocks = Iterator[tuple[bytes, int]]
 

@@ -1,10 +1,10 @@
 """Text to tokens: a byte automaton that cuts, lower-cases and numbers words in one pass.
 
-What words are made of stands in `thalweg.words.characters`. Undecodable bytes separate and are counted; words longer than 1000
+What words are made of stands in `thalweg.words.text.characters`. Undecodable bytes separate and are counted; words longer than 1000
 bytes are dropped and counted. Words get provisional numbers in order of first appearance; EDGE marks the end of a unit: a window
 never crosses the end of a line, of whatever kind (LF, CR, CR LF, VT, FF, NEL, U+2028; U+2029 counts twice, as a blank line does).
 The automaton keeps its state between calls, so a text may be cut anywhere, also inside a character. A vocabulary that outgrows its
-memory is set aside (`thalweg.words.vocabulary`), and numbering begins anew.
+memory is set aside (`thalweg.words.text.vocabulary`), and numbering begins anew.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from thalweg.files import append
 from thalweg.jit import kernel
-from thalweg.words.characters import IGNORED, JOINER, MARK, ODD, PLANE, POINT, TAGS, Characters, Lazily
+from thalweg.words.text.characters import IGNORED, JOINER, MARK, ODD, PLANE, POINT, TAGS, Characters, Lazily
 
 if TYPE_CHECKING:
-    from thalweg.words.vocabulary import Runs
+    from thalweg.words.text.vocabulary import Runs
 
 EDGE = -1  # in a stream of word numbers: no window reaches across it
 OUT = -2  # a word that is left out

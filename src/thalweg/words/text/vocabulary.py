@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from thalweg.files import append
 from thalweg.jit import kernel
-from thalweg.words.tokens import EDGE, OUT, Scanner, Table
+from thalweg.words.text.tokens import EDGE, OUT, Scanner, Table
 
 _BUCKETS = 1 << 10  # of hashes: the finest range that is merged at a time
 _WORD = 64  # bytes that a word takes while it is merged, beside twice its own

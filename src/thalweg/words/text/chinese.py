@@ -19,10 +19,10 @@ import numpy as np
 
 from thalweg.errors import InputError, MissingExtraError, MissingFileError
 from thalweg.files import storage_errors
-from thalweg.words.characters import JOINERS, LINE_ENDS, PLANE, POINT, Characters, invisible
-from thalweg.words.corpus import BLOCK
-from thalweg.words.encodings import text_of_file
-from thalweg.words.tokens import Scanner
+from thalweg.words.text.characters import JOINERS, LINE_ENDS, PLANE, POINT, Characters, invisible
+from thalweg.words.text.corpus import BLOCK
+from thalweg.words.text.encodings import text_of_file
+from thalweg.words.text.tokens import Scanner
 
 UserWords = Iterable[
     tuple[str, int | None]
