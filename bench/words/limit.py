@@ -21,8 +21,8 @@ import peers
 
 from thalweg import words
 from thalweg.jit import kernel
-from thalweg.words.accumulate import joined, rows_of
-from thalweg.words.counts import distance_weights
+from thalweg.words.counts.accumulate import joined, rows_of
+from thalweg.words.counts.table import distance_weights
 
 ROUNDS = 5
 

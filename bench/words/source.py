@@ -27,7 +27,7 @@ import peers
 
 from thalweg import words
 from thalweg.words import als, objective, svd
-from thalweg.words.counts import CooccurrenceCounts
+from thalweg.words.counts.table import CooccurrenceCounts
 from thalweg.words.settings import Settings
 
 SETTINGS = Settings(objective="pmi", ridge=0.0)

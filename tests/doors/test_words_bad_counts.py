@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from thalweg.cli import program
 from thalweg.errors import ThalwegError
-from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.text.reading import read
 
 FILES = ("indptr.npy", "indices.npy", "values.npy", "word_counts.npy", "vocab.json")

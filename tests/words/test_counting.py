@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from thalweg import files
 from thalweg.cli import program
 from thalweg.errors import InputError, UnknownWordError
-from thalweg.words import WordVectors, counting, runs, solve
-from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words import WordVectors, solve
+from thalweg.words.counts import blocks as runs
+from thalweg.words.counts import counting
+from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.text.reading import read
 from thalweg.words.text.tokens import Scanner
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import InputError
-from thalweg.words import accumulate, counting
-from thalweg.words.counts import DISTANCES, CooccurrenceCounts, count, distance_weights
+from thalweg.words.counts import accumulate, counting
+from thalweg.words.counts.table import DISTANCES, CooccurrenceCounts, count, distance_weights
 from thalweg.words.text.reading import Tokens, read
 
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from thalweg.cli import program
 from thalweg.errors import DamagedFileError, MissingFileError
 from thalweg.words import CooccurrenceCounts, read
-from thalweg.words.counts import count
+from thalweg.words.counts.table import count
 
 LISTS = st.lists(st.lists(st.sampled_from("abcdé"), max_size=20), max_size=5).map(lambda lists: [*lists, ["a", "b"]])
 VOCAB = "the 9\ncat 5\nsat 2\n"

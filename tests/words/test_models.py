@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from thalweg import simd
 from thalweg.errors import InputError
 from thalweg.words import adagrad, als, fit, objective, settings, shared, solve, svd
-from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.objective import Settings, Table
 from thalweg.words.text.reading import read
 

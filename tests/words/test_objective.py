@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from thalweg.errors import InputError
 from thalweg.words import objective
-from thalweg.words.counts import count
+from thalweg.words.counts.table import count
 from thalweg.words.objective import Settings, Table, all_pairs_energy, gram, table
 from thalweg.words.text.reading import read
 

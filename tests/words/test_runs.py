@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from thalweg import files
 from thalweg.errors import InputError
-from thalweg.words import counting, runs
-from thalweg.words.accumulate import joined, merged, rows_of
-from thalweg.words.counts import DISTANCES, CooccurrenceCounts, count, distance_weights
+from thalweg.words.counts import blocks as runs
+from thalweg.words.counts import counting
+from thalweg.words.counts.accumulate import joined, merged, rows_of
+from thalweg.words.counts.table import DISTANCES, CooccurrenceCounts, count, distance_weights
 from thalweg.words.text.reading import Tokens, read
 
 TOKEN_LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=25), max_size=6).map(lambda lists: [*lists, ["a", "b"]])

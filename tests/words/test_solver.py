@@ -11,7 +11,7 @@ import pytest
 
 from thalweg.errors import InputError
 from thalweg.words import als, objective, solve, svd
-from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.objective import Settings, Table
 from thalweg.words.text.reading import read
 

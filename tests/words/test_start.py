@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from thalweg.words import objective, svd
-from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.objective import Settings, Table
 from thalweg.words.text.reading import read
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError, StorageError
-from thalweg.words import counting, runs
+from thalweg.words.counts import blocks as runs
+from thalweg.words.counts import counting
 from thalweg.words.text import vocabulary
 from thalweg.words.text.reading import read
 from thalweg.words.text.tokens import Scanner, Table

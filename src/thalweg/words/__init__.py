@@ -11,18 +11,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from thalweg.words.counting import count
-    from thalweg.words.counts import CooccurrenceCounts
+    from thalweg.words.counts.counting import count
+    from thalweg.words.counts.table import CooccurrenceCounts
     from thalweg.words.estimator import WordVectorizer
     from thalweg.words.fitting import fit, solve
     from thalweg.words.text.reading import read
     from thalweg.words.vectors import WordVectors
 
 _HOMES = {
-    "CooccurrenceCounts": "counts",
+    "CooccurrenceCounts": "counts.table",
     "WordVectorizer": "estimator",
     "WordVectors": "vectors",
-    "count": "counting",
+    "count": "counts.counting",
     "fit": "fitting",
     "read": "text.reading",
     "solve": "fitting",

@@ -17,9 +17,10 @@ from thalweg.errors import InputError, OutputExistsError, StorageError, ThalwegE
 from thalweg.files import check_output, check_resumable, claim, lock, manifest_of, remove, unclaim, write_text
 from thalweg.progress import Progress
 from thalweg.threads import resolve
-from thalweg.words import adagrad, als, counting, gauge, goodness, holdout, objective, shared, storage, subwords, svd
+from thalweg.words import adagrad, als, gauge, goodness, holdout, objective, shared, storage, subwords, svd
 from thalweg.words.checkpoints import Checkpoints
-from thalweg.words.counts import CooccurrenceCounts, count
+from thalweg.words.counts import counting
+from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.objective import Floats
 from thalweg.words.settings import PRESETS, Settings
 from thalweg.words.text import reading

@@ -28,7 +28,7 @@ from thalweg import simd
 from thalweg.errors import InputError
 from thalweg.jit import kernel
 from thalweg.threads import blocks, run_tasks
-from thalweg.words.counts import CooccurrenceCounts
+from thalweg.words.counts.table import CooccurrenceCounts
 from thalweg.words.settings import Settings
 
 Floats = npt.NDArray[np.float32]

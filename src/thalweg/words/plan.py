@@ -19,7 +19,7 @@ import numpy as np
 
 from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
-from thalweg.words import runs
+from thalweg.words.counts import blocks as runs
 from thalweg.words.settings import Settings
 from thalweg.words.text import chinese, reading
 from thalweg.words.text import corpus as corpora

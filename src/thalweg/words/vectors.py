@@ -26,7 +26,7 @@ from thalweg.words.ranked import Ranked
 from thalweg.words.readout import Readout
 
 if TYPE_CHECKING:
-    from thalweg.words.counts import CooccurrenceCounts
+    from thalweg.words.counts.table import CooccurrenceCounts
     from thalweg.words.evaluation import AnalogySet, Evaluation, PairSet
     from thalweg.words.maps import WordMap
 
@@ -162,7 +162,7 @@ class WordVectors(Readout, GensimHabits):
     @functools.cached_property
     def pair_counts(self) -> CooccurrenceCounts | None:
         """The co-occurrence counts that the vectors were fitted to, memory-mapped, if they lie beside them in `counts/`."""
-        from thalweg.words.counts import CooccurrenceCounts
+        from thalweg.words.counts.table import CooccurrenceCounts
 
         path = None if self.folder is None else self.folder / "counts"
         return CooccurrenceCounts.open(path, verify=False) if path is not None and path.is_dir() else None

@@ -144,8 +144,8 @@ def count(
     with _kept(console, out), console.progress() as progress:
         console.note(f"reading {' '.join(corpus) or from_glove}")
         _announce(console, corpus, out, settings)
-        from thalweg.words import counting
-        from thalweg.words.counts import CooccurrenceCounts, merged_fingerprint
+        from thalweg.words.counts import counting
+        from thalweg.words.counts.table import CooccurrenceCounts, merged_fingerprint
 
         older = None if merge is None else CooccurrenceCounts.open(merge)
         if from_glove is not None and vocab is not None:
@@ -198,7 +198,7 @@ def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **s
         check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words solve")
     from thalweg.words import fitting
-    from thalweg.words.counts import CooccurrenceCounts
+    from thalweg.words.counts.table import CooccurrenceCounts
 
     inside = counts / "counts"  # of a fit
     table = CooccurrenceCounts.open(inside if (inside / MANIFEST).exists() else counts)

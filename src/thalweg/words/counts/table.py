@@ -7,7 +7,7 @@ Both orders of a pair are added, so X_aa gets twice its pairs. g is `uniform` 1 
 1/scale, where scale makes all g whole (lcm(1..window) for harmonic). Sums of integers do not depend on their order, so neither
 the number of threads nor the order of the text within units can change a single bit.
 
-How they are counted stands in `thalweg.words.accumulate`, out of memory in `thalweg.words.runs`. On disk, a bundle:
+How they are counted stands in `thalweg.words.counts.accumulate`, out of memory in `thalweg.words.counts.blocks`. On disk, a bundle:
 
     DIR/manifest.json   scale, window, distance, what was read; per file dtype, shape, bytes, SHA-256
     DIR/vocab.json, word_counts.npy int64, indptr.npy int64, indices.npy int32, values.npy uint32 (uint64 where one exceeds it)
@@ -31,8 +31,8 @@ from thalweg.errors import DamagedFileError, InputError, UnknownWordError, near_
 from thalweg.jit import kernel
 from thalweg.progress import Progress
 from thalweg.version import __version__
-from thalweg.words import glove
-from thalweg.words.accumulate import Rows, joined, merged, rows_of
+from thalweg.words.counts import glove
+from thalweg.words.counts.accumulate import Rows, joined, merged, rows_of
 from thalweg.words.text.encodings import check_encoding
 from thalweg.words.text.reading import Tokens
 from thalweg.words.text.wording import Wording

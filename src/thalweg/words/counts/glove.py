@@ -1,7 +1,7 @@
 """Counts of GloVe's C programs: `cooccur` writes records (int32 word, int32 context, float64 value), words numbered from 1.
 
 Both orders of a pair are there, so one is kept and the other is held against it. A value is a sum of weights g, whole numbers in
-units of 1/scale (`thalweg.words.counts`), so that what was added up in floating point comes back exactly.
+units of 1/scale (`thalweg.words.counts.table`), so that what was added up in floating point comes back exactly.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
 from thalweg.files import storage_errors
-from thalweg.words.accumulate import Rows
+from thalweg.words.counts.accumulate import Rows
 from thalweg.words.text.encodings import words_of_file
 
 _RECORD = np.dtype([("word", "<i4"), ("context", "<i4"), ("value", "<f8")])

@@ -21,7 +21,7 @@ from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError, InputError, MissingFileError
 from thalweg.progress import Progress
 from thalweg.threads import run_tasks
-from thalweg.words.accumulate import Rows, merged, rows_of
+from thalweg.words.counts.accumulate import Rows, merged, rows_of
 from thalweg.words.text.reading import Tokens
 
 KIND = "thalweg-run"

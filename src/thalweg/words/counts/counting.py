@@ -1,7 +1,7 @@
 """From a corpus to counts: in memory where they fit, in blocks on disk where they do not; the same bytes either way.
 
 A directory being made holds `parts/` beside what will be there in the end: the stream of word numbers and the runs of
-`thalweg.words.runs`. `resume` continues from what of it is whole, if the texts and the options are those of the interrupted run.
+`thalweg.words.counts.blocks`. `resume` continues from the parts that are complete, if the texts and the options are the same.
 """
 
 from __future__ import annotations
@@ -24,9 +24,17 @@ from thalweg.files import check_output, check_resumable, claim, lock, remove, st
 from thalweg.progress import Progress
 from thalweg.threads import resolve
 from thalweg.version import __version__
-from thalweg.words import runs
-from thalweg.words.accumulate import joined, rows_of
-from thalweg.words.counts import KIND, VERSION, CooccurrenceCounts, check_addable, distance_weights, merged_fingerprint, write_table
+from thalweg.words.counts import blocks as runs
+from thalweg.words.counts.accumulate import joined, rows_of
+from thalweg.words.counts.table import (
+    KIND,
+    VERSION,
+    CooccurrenceCounts,
+    check_addable,
+    distance_weights,
+    merged_fingerprint,
+    write_table,
+)
 from thalweg.words.text import corpus as corpora
 from thalweg.words.text import reading
 from thalweg.words.text.reading import Tokens
