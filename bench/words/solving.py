@@ -22,7 +22,7 @@ import numpy as np
 from thalweg import __version__, words
 from thalweg.jit import kernel
 from thalweg.simd import axpy, dot, prefetch
-from thalweg.words import als, objective
+from thalweg.words.solving import als, objective
 
 DIM = 128
 ROUNDS = 5

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import peers
 
 from thalweg import words
-from thalweg.words import als, objective, svd
 from thalweg.words.counts.table import CooccurrenceCounts
-from thalweg.words.settings import Settings
+from thalweg.words.solving import als, objective, svd
+from thalweg.words.solving.settings import Settings
 
 SETTINGS = Settings(objective="pmi", ridge=0.0)
 ITERATIONS = 15

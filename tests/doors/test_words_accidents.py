@@ -17,10 +17,11 @@ from click.testing import CliRunner, Result
 from thalweg import files
 from thalweg.cli import program
 from thalweg.errors import InputError, StorageError
-from thalweg.words import checkpoints, fit, solve
+from thalweg.words import fit, solve
 from thalweg.words.counts import blocks as runs
 from thalweg.words.counts import counting
 from thalweg.words.counts.table import CooccurrenceCounts, count
+from thalweg.words.solving import checkpoints
 from thalweg.words.text.reading import read
 
 SMALL: dict[str, Any] = {"dim": 4, "min_count": 1, "window": 4, "epochs": 2, "tol": 0.0, "threads": 1, "memory": 4000}

@@ -22,7 +22,7 @@ from sklearn.utils import estimator_checks
 
 from thalweg.errors import InputError
 from thalweg.words import WordVectorizer, WordVectors, fit
-from thalweg.words.settings import Settings
+from thalweg.words.solving.settings import Settings
 
 
 def texts(n: int = 60, seed: int = 0) -> tuple[list[str], list[int]]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from thalweg import words
 from thalweg.errors import InputError
-from thalweg.words.gauge import balance
-from thalweg.words.settings import Settings
+from thalweg.words.solving.gauge import balance
+from thalweg.words.solving.settings import Settings
 
 Floats = npt.NDArray[np.float32]
 

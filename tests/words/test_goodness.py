@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import goodness, holdout, objective
-from thalweg.words.settings import Settings
+from thalweg.words import goodness
+from thalweg.words.solving import holdout, objective
+from thalweg.words.solving.settings import Settings
 
 TEXT = ["a b c a b d e", "b c d e a", "e d c a"] * 5
 

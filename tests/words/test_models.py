@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from thalweg import simd
 from thalweg.errors import InputError
-from thalweg.words import adagrad, als, fit, objective, settings, shared, solve, svd
+from thalweg.words import fit, solve
 from thalweg.words.counts.table import CooccurrenceCounts, count
-from thalweg.words.objective import Settings, Table
+from thalweg.words.solving import adagrad, als, objective, settings, svd
+from thalweg.words.solving import als_shared as shared
+from thalweg.words.solving.objective import Settings, Table
 from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import InputError
-from thalweg.words import objective
 from thalweg.words.counts.table import count
-from thalweg.words.objective import Settings, Table, all_pairs_energy, gram, table
+from thalweg.words.solving import objective
+from thalweg.words.solving.objective import Settings, Table, all_pairs_energy, gram, table
 from thalweg.words.text.reading import read
 
 LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6: counts b 3, a 2, c 2, d 1

@@ -19,10 +19,11 @@ from click.testing import CliRunner
 from thalweg import console, files
 from thalweg.cli import program
 from thalweg.errors import InputError, OutputExistsError
-from thalweg.words import checkpoints, fit, solve
+from thalweg.words import fit, solve
 from thalweg.words.counts import blocks as runs
 from thalweg.words.counts import counting
 from thalweg.words.counts.table import CooccurrenceCounts
+from thalweg.words.solving import checkpoints
 
 SMALL: dict[str, Any] = {"dim": 6, "min_count": 1, "window": 4, "epochs": 3, "tol": 0.0, "threads": 1, "memory": 4000}
 KINDS: dict[str, dict[str, Any]] = {

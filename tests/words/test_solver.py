@@ -10,9 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from thalweg.errors import InputError
-from thalweg.words import als, objective, solve, svd
+from thalweg.words import solve
 from thalweg.words.counts.table import CooccurrenceCounts, count
-from thalweg.words.objective import Settings, Table
+from thalweg.words.solving import als, objective, svd
+from thalweg.words.solving.objective import Settings, Table
 from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from thalweg.words import objective, svd
 from thalweg.words.counts.table import CooccurrenceCounts, count
-from thalweg.words.objective import Settings, Table
+from thalweg.words.solving import objective, svd
+from thalweg.words.solving.objective import Settings, Table
 from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]

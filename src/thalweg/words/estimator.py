@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from thalweg.errors import InputError
 from thalweg.words import fitting
-from thalweg.words.settings import Settings
+from thalweg.words.solving.settings import Settings
 from thalweg.words.subwords import Subwords
 from thalweg.words.text.reading import check_no_record
 from thalweg.words.vectors import WordVectors
@@ -44,7 +44,7 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     Reading and counting as in `thalweg.words.fit`: window, min_count, max_words, language, lower, digits, join, unit,
     split_latin, user_dict, convert, rare, phrases, distance, threads.
-    Solving as in `thalweg.words.settings.Settings`: dim, objective, ..., subwords, holdout.
+    Solving as in `thalweg.words.solving.settings.Settings`: dim, objective, ..., subwords, holdout.
     Of its own: weights, None or "sif"; mean, divide by the number of known words (True) or add up (False); random_state, an int, a
     RandomState or None for a seed that nobody chose.
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from thalweg.errors import InputError
-from thalweg.words import holdout, objective
-from thalweg.words.objective import Floats, Table
-from thalweg.words.settings import Settings
+from thalweg.words.solving import holdout, objective
+from thalweg.words.solving.objective import Floats, Table
+from thalweg.words.solving.settings import Settings
 from thalweg.words.vectors import WordVectors
 
 _BLOCK = 1 << 18  # pairs at a time

@@ -20,7 +20,7 @@ import numpy as np
 from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
 from thalweg.words.counts import blocks as runs
-from thalweg.words.settings import Settings
+from thalweg.words.solving.settings import Settings
 from thalweg.words.text import chinese, reading
 from thalweg.words.text import corpus as corpora
 from thalweg.words.text.rules import Rules, unused

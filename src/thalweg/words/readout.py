@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, near_misses, quoted
 from thalweg.words import queries, spelling
-from thalweg.words.settings import OUTPUTS
+from thalweg.words.solving.settings import OUTPUTS
 from thalweg.words.subwords import Subwords
 from thalweg.words.text.wording import Wording
 

@@ -19,7 +19,7 @@ from thalweg.bundles import Bundle, write_bundle
 from thalweg.errors import DamagedFileError
 from thalweg.files import manifest_of
 from thalweg.threads import blocks
-from thalweg.words.settings import OUTPUTS
+from thalweg.words.solving.settings import OUTPUTS
 from thalweg.words.subwords import Subwords
 from thalweg.words.vectors import WordVectors
 

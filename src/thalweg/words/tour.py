@@ -22,10 +22,11 @@ from thalweg.console import duration
 from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, table, tag
 from thalweg.progress import Progress
-from thalweg.words import objective, questions, tour_figures
+from thalweg.words import questions, tour_figures
 from thalweg.words.commands.fitting import reading_notes
 from thalweg.words.counts import table as counts
 from thalweg.words.fitting import solve
+from thalweg.words.solving import objective
 from thalweg.words.stopwords import STOPWORDS
 from thalweg.words.text import reading
 from thalweg.words.text.corpus import DOCS

@@ -36,7 +36,7 @@ def check(corpus: tuple[str, ...], json: bool, quiet: bool, dim: int, epochs: in
     console = Console(json=json, quiet=quiet, command="words check")
     from thalweg.threads import resolve
     from thalweg.words import plan
-    from thalweg.words.settings import Settings
+    from thalweg.words.solving.settings import Settings
 
     settings.pop("distance")
     settings["threads"] = resolve(settings["threads"])
@@ -70,7 +70,7 @@ def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: di
         return
     from thalweg.threads import resolve
     from thalweg.words import plan
-    from thalweg.words.settings import Settings
+    from thalweg.words.solving.settings import Settings
     from thalweg.words.text.rules import NAMES
 
     chosen = Settings(dim=settings.get("dim", 128), epochs=settings.get("epochs"))

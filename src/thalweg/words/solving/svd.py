@@ -20,7 +20,7 @@ from thalweg.jit import kernel
 from thalweg.progress import Progress
 from thalweg.simd import axpy, padded, prefetch
 from thalweg.threads import blocks, one_blas_thread, run_tasks
-from thalweg.words.objective import BLOCK, Doubles, Floats, Table, for_reading, gram
+from thalweg.words.solving.objective import BLOCK, Doubles, Floats, Table, for_reading, gram
 
 SMOOTH = 0.75
 POWER_STEPS = 4

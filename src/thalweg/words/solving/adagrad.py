@@ -25,9 +25,9 @@ from thalweg.errors import InputError
 from thalweg.jit import kernel
 from thalweg.progress import Progress
 from thalweg.threads import run_tasks
-from thalweg.words.als import Checkpoint
-from thalweg.words.objective import Floats, Table
-from thalweg.words.settings import Settings
+from thalweg.words.solving.als import Checkpoint
+from thalweg.words.solving.objective import Floats, Table
+from thalweg.words.solving.settings import Settings
 
 SLICES = 16  # an even number; blocks of a round: half as many
 

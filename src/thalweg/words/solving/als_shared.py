@@ -20,9 +20,9 @@ from thalweg.jit import kernel
 from thalweg.progress import Progress
 from thalweg.simd import dot, prefetch
 from thalweg.threads import blocks, run_tasks
-from thalweg.words import als
-from thalweg.words.objective import Doubles, Floats, Table, for_reading, gram
-from thalweg.words.settings import Settings
+from thalweg.words.solving import als
+from thalweg.words.solving.objective import Doubles, Floats, Table, for_reading, gram
+from thalweg.words.solving.settings import Settings
 
 BLOCK = 256  # rows that move together
 _SHARE = 32  # rows of a block that one task takes

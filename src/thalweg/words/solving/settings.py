@@ -25,7 +25,7 @@ POSSIBLE = {  # solver -> the (objective, model) pairs that it serves
 
 @dataclass(frozen=True)
 class Settings:
-    """The constants of the energy J (`thalweg.words.objective`) and of its solvers.
+    """The constants of the energy J (`thalweg.words.solving.objective`) and of its solvers.
 
     dim: numbers in a vector, lowered to n_words - 1 where the vocabulary is smaller.
     objective: "pmi-neg", the seen pairs and a weak pull of all pairs to the floor; "pmi", the seen pairs alone (rho 0), as the

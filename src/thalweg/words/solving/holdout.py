@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError
 from thalweg.jit import kernel
-from thalweg.words.objective import Table
+from thalweg.words.solving.objective import Table
 
 
 def split(table: Table, fraction: float, seed: int) -> tuple[Table, Table]:

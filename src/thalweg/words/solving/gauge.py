@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from thalweg.threads import one_blas_thread
-from thalweg.words.objective import Doubles, Floats
+from thalweg.words.solving.objective import Doubles, Floats
 
 
 def balance(word: Floats, context: Floats, theta: float = 0.5) -> tuple[Floats, Floats, Doubles]:

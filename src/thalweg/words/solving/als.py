@@ -24,9 +24,9 @@ from thalweg.jit import kernel
 from thalweg.progress import Progress
 from thalweg.simd import axpy, dot, prefetch
 from thalweg.threads import run_tasks
-from thalweg.words.objective import Doubles, Floats, Table, all_pairs_energy, for_reading, gram
-from thalweg.words.settings import Settings
-from thalweg.words.svd import row_tasks
+from thalweg.words.solving.objective import Doubles, Floats, Table, all_pairs_energy, for_reading, gram
+from thalweg.words.solving.settings import Settings
+from thalweg.words.solving.svd import row_tasks
 
 Checkpoint = Callable[[dict[str, npt.NDArray[Any]], list[dict[str, float]]], None]
 Grams = tuple[Doubles, Doubles]  # (sum_i p_i v_i v_i^T, sum_i p_i v_i) of one side

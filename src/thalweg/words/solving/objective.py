@@ -29,7 +29,7 @@ from thalweg.errors import InputError
 from thalweg.jit import kernel
 from thalweg.threads import blocks, run_tasks
 from thalweg.words.counts.table import CooccurrenceCounts
-from thalweg.words.settings import Settings
+from thalweg.words.solving.settings import Settings
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
