@@ -28,7 +28,7 @@ import peers
 from thalweg import words
 from thalweg.words import evaluation, questions
 from thalweg.words.counts.table import CooccurrenceCounts
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 TUNED_ON = ("google odd", "men", "simlex", "ca8 morphological", "ca8 semantic")
 PAIRS = {

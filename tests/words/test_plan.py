@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError, MissingFileError, OutputExistsError
-from thalweg.words import plan
+from thalweg.words import estimate as plan
 from thalweg.words.text import characters, reading
 from thalweg.words.text.tokens import Scanner
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from thalweg.words.estimator import WordVectorizer
     from thalweg.words.fitting import fit, solve
     from thalweg.words.text.reading import read
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 _HOMES = {
     "CooccurrenceCounts": "counts.table",
     "WordVectorizer": "estimator",
-    "WordVectors": "vectors",
+    "WordVectors": "wordvectors",
     "count": "counts.counting",
     "fit": "fitting",
     "read": "text.reading",

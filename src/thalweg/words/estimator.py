@@ -25,7 +25,7 @@ from thalweg.words import fitting
 from thalweg.words.solving.settings import Settings
 from thalweg.words.subwords import Subwords
 from thalweg.words.text.reading import check_no_record
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

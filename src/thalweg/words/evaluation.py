@@ -31,7 +31,7 @@ from thalweg.words.readout import normalized
 from thalweg.words.text.encodings import check_encoding, text_of_file
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 __all__ = [
     "METHODS", "Accuracy", "AnalogyResult", "AnalogySet", "Evaluation", "NormsResult", "PairSet", "PairsResult", "analogy_hits",

@@ -27,7 +27,7 @@ from thalweg.words.solving.objective import Floats
 from thalweg.words.solving.settings import PRESETS, Settings
 from thalweg.words.text import reading
 from thalweg.words.text.rules import NAMES, Rules
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 BEGUN = ".thalweg-replacing"  # beside finished vectors while others are made in their place: an interruption can then be resumed
 

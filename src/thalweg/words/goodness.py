@@ -10,7 +10,7 @@ from thalweg.errors import InputError
 from thalweg.words.solving import holdout, objective
 from thalweg.words.solving.objective import Floats, Table
 from thalweg.words.solving.settings import Settings
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 _BLOCK = 1 << 18  # pairs at a time
 

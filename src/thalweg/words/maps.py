@@ -27,7 +27,7 @@ from thalweg.words.stopwords import STOPWORDS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 Doubles = npt.NDArray[np.float64]
 METHODS = ("pca", "tsne", "umap")

@@ -23,7 +23,7 @@ from thalweg.words.expression import parse
 from thalweg.words.ranked import Ranked
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 METHODS = ("add", "mul")
 RELATED = ("pmi", "cosine")  # what `by` can be

@@ -21,7 +21,7 @@ from thalweg.words import expression, queries, texts
 from thalweg.words.ranked import Ranked, skipped
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 _TOKEN = re.compile(r"""["“](?P<quoted>[^"”]*)["”](?=\s|$)|(?P<plain>\S+)""")
 _SIGN = re.compile(r"(?:^|\s)[+\-−–](?:\s|$)|[＋－]")

@@ -21,7 +21,7 @@ from thalweg.files import manifest_of
 from thalweg.threads import blocks
 from thalweg.words.solving.settings import OUTPUTS
 from thalweg.words.subwords import Subwords
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 KIND = "thalweg-words"
 VERSION = 1

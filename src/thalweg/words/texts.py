@@ -27,7 +27,7 @@ from thalweg.words.ranked import Ranked
 
 if TYPE_CHECKING:
     from thalweg.words.text.corpus import Report
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 SIF = 1e-3  # a of the weights a/(a + P), as the paper has it
 WEIGHTS = ("sif",)

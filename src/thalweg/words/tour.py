@@ -32,7 +32,7 @@ from thalweg.words.text import reading
 from thalweg.words.text.corpus import DOCS
 from thalweg.words.text.tokens import EDGE
 from thalweg.words.texts import Text, keywords
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 CONTEXTS = 1000  # words that two words' mutual information is compared on, for "similar"
 ALIKE = 0.35  # cosine from which two showcase words would show the same

@@ -14,7 +14,7 @@ from thalweg.page import Exhibit, raw_svg
 from thalweg.words import drawing, goodness, labels
 from thalweg.words.maps import telling
 from thalweg.words.solving import objective
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 N_POINTS = 600  # of a scatter plot
 MAPPED = 100  # words of the map: names for most of them find room

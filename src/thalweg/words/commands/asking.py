@@ -13,7 +13,7 @@ from thalweg.console import Console
 
 if TYPE_CHECKING:
     from thalweg.words.ranked import Ranked
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,7 +22,7 @@ _VERIFIED = 64 << 20  # bytes of files whose checksums a question waits for
 
 
 def opened(folder: Path, verb: str, json: bool, quiet: bool, subwords: float | None = None) -> tuple[Console, WordVectors]:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
     wv = WordVectors.load(folder, verify=_VERIFIED)
     return Console(json=json, quiet=quiet, command=f"words {verb}"), wv if subwords is None else wv.with_subwords(subwords)

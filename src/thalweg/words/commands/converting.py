@@ -15,7 +15,7 @@ from thalweg.files import check_output, size_text
 from thalweg.words.commands.asking import opened, subwords_option, vectors_argument
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 FORMATS = ["word2vec", "word2vec-bin", "glove", "npz", "safetensors"]  # as in thalweg.words.formats, which is imported later
 

@@ -19,7 +19,7 @@ from thalweg.words.commands.converting import oddities
 if TYPE_CHECKING:
     from thalweg.words.evaluation import Accuracy, AnalogyResult, AnalogySet, Evaluation, NormsResult, PairSet, PairsResult
     from thalweg.words.goodness import Fit
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ def evaluate(
 
 
 def _opened(path: Path, encoding: str, console: Console) -> WordVectors:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
     if path.is_dir():
         return WordVectors.load(path)

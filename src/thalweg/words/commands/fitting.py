@@ -17,7 +17,7 @@ from thalweg.files import MANIFEST, check_output, size_text
 from thalweg.words.commands.fit_options import common_options, given_of, reading_options, solving_options, taking, typed
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 _LONG = 16 << 20  # bytes of files from which on a run is announced
 X = options.option
@@ -35,7 +35,7 @@ def check(corpus: tuple[str, ...], json: bool, quiet: bool, dim: int, epochs: in
     _check_names(corpus)
     console = Console(json=json, quiet=quiet, command="words check")
     from thalweg.threads import resolve
-    from thalweg.words import plan
+    from thalweg.words import estimate as plan
     from thalweg.words.solving.settings import Settings
 
     settings.pop("distance")
@@ -69,7 +69,7 @@ def _announce(console: Console, corpus: tuple[str, ...], out: Path, settings: di
     if sum(path.stat().st_size for path in paths if path.is_file()) < _LONG and not any(path.is_dir() for path in paths):
         return
     from thalweg.threads import resolve
-    from thalweg.words import plan
+    from thalweg.words import estimate as plan
     from thalweg.words.solving.settings import Settings
     from thalweg.words.text.rules import NAMES
 
@@ -230,7 +230,7 @@ def _start_of(start: str | None) -> dict[str, Any]:
     """The keyword `start` of the library: a word, or vectors."""
     if start is None or start in ("svd", "noise"):
         return {} if start is None else {"start": start}
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
     return {"start": WordVectors.load(start)}
 

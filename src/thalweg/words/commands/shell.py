@@ -18,7 +18,7 @@ from thalweg.words.commands.asking import opened, vectors_argument
 
 if TYPE_CHECKING:
     from thalweg.words.shell import Answer
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 PROMPT = "> "
 

@@ -14,7 +14,7 @@ from thalweg.words.commands.asking import limits, opened, output_option, show_ra
 
 if TYPE_CHECKING:
     from thalweg.words.texts import Text
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 
 def _cut(console: Console, wv: WordVectors, text: str) -> Text:

@@ -28,7 +28,7 @@ from thalweg.words.formats import glove, npz, tensors, word2vec
 from thalweg.words.formats.opening import Source, opened
 from thalweg.words.formats.rows import Found
 from thalweg.words.text.encodings import check_encoding
-from thalweg.words.vectors import WordVectors
+from thalweg.words.wordvectors import WordVectors
 
 if TYPE_CHECKING:
     from thalweg.progress import Progress

@@ -13,7 +13,7 @@ from thalweg.errors import InputError, MissingExtraError, quoted
 from thalweg.words.formats.rows import all_words, gathered
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 
 def to_gensim(vectors: WordVectors, output: str | None = None) -> Any:

@@ -16,7 +16,7 @@ from thalweg.words.formats.word2vec import header
 if TYPE_CHECKING:
     from thalweg.files import Writer
     from thalweg.progress import Progress
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 
 def has_header(first: bytes, second: bytes) -> bool:

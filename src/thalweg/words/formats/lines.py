@@ -20,7 +20,7 @@ from thalweg.words.formats.rows import MOST_DIM, TOKEN_LIMIT, Found, Rows
 
 if TYPE_CHECKING:
     from thalweg.progress import Progress
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 FIELD = 64  # bytes that a number may take, with its blank
 LONGEST = TOKEN_LIMIT + FIELD * MOST_DIM

@@ -24,7 +24,7 @@ from thalweg.words.formats.rows import TOKEN_LIMIT, Found, Words, checked_shape,
 
 if TYPE_CHECKING:
     from thalweg.files import Writer
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, LookupError, OverflowError, OSError)
 HEADER_LIMIT = 4096

@@ -20,7 +20,7 @@ from thalweg.words.formats.rows import KINDS, Found, all_words, checked_shape, g
 
 if TYPE_CHECKING:
     from thalweg.files import Writer
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 NAME = "vectors"
 HEADER_LIMIT = MANIFEST_LIMIT

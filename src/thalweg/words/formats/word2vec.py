@@ -20,7 +20,7 @@ from thalweg.words.formats.rows import TOKEN_LIMIT, Found, Rows, checked_shape
 if TYPE_CHECKING:
     from thalweg.files import Writer
     from thalweg.progress import Progress
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 HEADER = 128  # bytes of the first line
 _HEADER = re.compile(rb"\s*([+-]?\d+)[ \t]+([+-]?\d+)\s*")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, visible
 from thalweg.words import queries, texts
-from thalweg.words.habits import GensimHabits
+from thalweg.words.gensim_names import GensimHabits
 from thalweg.words.ranked import Ranked
 from thalweg.words.readout import Readout
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from thalweg.errors import InputError
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors import WordVectors
+    from thalweg.words.wordvectors import WordVectors
 
 
 OTHERWISE = {  # what has another name or form here
