@@ -9,7 +9,7 @@ Command: python bench/words/estimates.py          (about 20 seconds)
 from pathlib import Path
 
 from thalweg import words
-from thalweg.words import goodness
+from thalweg.words.judging import goodness
 from thalweg.words.solving import objective
 
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from thalweg import __version__
 from thalweg.threads import available
-from thalweg.words import WordVectors, evaluation
+from thalweg.words import WordVectors
+from thalweg.words.judging import evaluation
 
 N_WORDS, DIM = 80_000, 128
 QUESTIONS = Path(os.environ.get("THALWEG_DATA", ".")) / "eval" / "en" / "google-analogies.txt"

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from thalweg import words
-from thalweg.words.questions import EN, ZH
+from thalweg.words.judging.questions import EN, ZH
 
 N_WORDS = 800
 STOPS = 40  # of the most frequent words

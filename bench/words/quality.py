@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import peers
 
 from thalweg import words
-from thalweg.words import evaluation, questions
 from thalweg.words.counts.table import CooccurrenceCounts
+from thalweg.words.judging import evaluation, questions
 from thalweg.words.wordvectors import WordVectors
 
 TUNED_ON = ("google odd", "men", "simlex", "ca8 morphological", "ca8 semantic")
@@ -154,7 +154,7 @@ def scores(wv: WordVectors, corpus: str, how: dict[str, Any]) -> dict[str, float
     if corpus == "zh":
         asked = [q for q in questions.ZH if all(w in wv for w in q)]
         rows = np.array([[wv.index[w] for w in (b, a, c, d)] for a, b, c, d in asked])
-        from thalweg.words.analogies import analogy_ranks
+        from thalweg.words.judging.analogies import analogy_ranks
 
         ranks = analogy_ranks(unit, rows, methods=["add"])["add"]
         found |= {"twenty first": float((ranks == 1).sum()), "twenty top 5": float((ranks <= 5).sum()), "火车站": float(ranks[0])}
@@ -190,7 +190,7 @@ def options(corpus: str, only: list[str]) -> None:
 
 def twenty(corpus: str, seeds: int) -> None:
     """The rank of the right answer to each of the twenty questions, over seeds, as a table."""
-    from thalweg.words.analogies import analogy_ranks
+    from thalweg.words.judging.analogies import analogy_ranks
 
     ways = {"defaults": ({}, {}), "window 3": ({"window": 3}, {})}
     for name, (counting, solving) in ways.items():

@@ -13,7 +13,7 @@ from thalweg import files
 from thalweg.cli import program
 from thalweg.words import WordVectors
 from thalweg.words.commands import mapping
-from thalweg.words.maps import METHODS, MOST_GROUPS, SUFFIXES
+from thalweg.words.pictures.maps import METHODS, MOST_GROUPS, SUFFIXES
 
 
 @pytest.fixture(scope="module")

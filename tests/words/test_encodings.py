@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import CooccurrenceCounts, WordVectors, evaluation, tour
+from thalweg.words import CooccurrenceCounts, WordVectors, tour
+from thalweg.words.judging import evaluation
 from thalweg.words.text import encodings
 from thalweg.words.text.corpus import Report, sources
 from thalweg.words.text.reading import read, words_of

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import WordVectors, analogies, questions
-from thalweg.words import evaluation as ev
-from thalweg.words.evaluation import METHODS, analogy_hits, analogy_ranks
+from thalweg.words import WordVectors
+from thalweg.words.judging import analogies, questions
+from thalweg.words.judging import evaluation as ev
+from thalweg.words.judging.evaluation import METHODS, analogy_hits, analogy_ranks
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thalweg.errors import ExpressionError
-from thalweg.words.expression import parse
+from thalweg.words.vectors.expression import parse
 
 SIGNS = {1: ["+", "＋"], -1: ["-", "－", "−", "–"]}
 WORDS = st.text(st.characters(exclude_characters='"”', exclude_categories=["Cs"]), min_size=1, max_size=8).filter(str.strip)

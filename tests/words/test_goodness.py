@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError
-from thalweg.words import goodness
+from thalweg.words.judging import goodness
 from thalweg.words.solving import holdout, objective
 from thalweg.words.solving.settings import Settings
 

@@ -21,8 +21,9 @@ from matplotlib.image import imread
 
 from thalweg.cli import program
 from thalweg.errors import InputError, MissingExtraError, OutputExistsError, UnknownWordError
-from thalweg.words import WordVectors, drawing, labels, maps
-from thalweg.words.maps import WordMap
+from thalweg.words import WordVectors
+from thalweg.words.pictures import drawing, labels, maps
+from thalweg.words.pictures.maps import WordMap
 
 Doubles = npt.NDArray[np.float64]
 

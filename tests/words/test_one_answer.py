@@ -17,7 +17,7 @@ from thalweg.cli import program
 from thalweg.console import to_json
 from thalweg.errors import ThalwegError
 from thalweg.words import WordVectors, shell
-from thalweg.words.ranked import Ranked
+from thalweg.words.vectors.ranked import Ranked
 
 NAMES = ["king", "queen", "man", "woman", "river", "boat", "bank", "money"]
 

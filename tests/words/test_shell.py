@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from thalweg.cli import program
 from thalweg.errors import InputError, ThalwegError
-from thalweg.words import WordVectors, subwords
+from thalweg.words import WordVectors
 from thalweg.words.shell import VERBS, Answer, answer, completions
+from thalweg.words.vectors import subwords
 
 WORDS = ["the", "king", "queen", "man", "woman", "similar", "well-known", "matrix", "help", "e\x1b[31m"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg.words.spelling import near
+from thalweg.words.vectors.spelling import near
 
 WORDS = st.text("ab飞", max_size=5) | st.text("abc𠀀", max_size=6)
 

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from thalweg.cli import program
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError
-from thalweg.words import WordVectors, evaluation, subwords
+from thalweg.words import WordVectors
+from thalweg.words.judging import evaluation
+from thalweg.words.vectors import subwords
 
 RNG = np.random.default_rng(0)
 STEMS = ["walk", "talk", "paint", "climb", "jump", "listen", "wander", "gather", "answer", "follow"]

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from thalweg import words
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError
-from thalweg.words import WordVectors, texts
-from thalweg.words.ranked import Ranked
+from thalweg.words import WordVectors
+from thalweg.words.vectors import texts
+from thalweg.words.vectors.ranked import Ranked
 
 N, DIM = 30, 6
 

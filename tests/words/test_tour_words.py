@@ -12,8 +12,9 @@ import pytest
 
 from thalweg import words
 from thalweg.page import Section
-from thalweg.words import tour, tour_figures
-from thalweg.words.stopwords import STOPWORDS
+from thalweg.words import tour
+from thalweg.words.pictures import tour_figures
+from thalweg.words.vectors.stopwords import STOPWORDS
 
 TOPICS = {
     "en": [

@@ -18,7 +18,7 @@ from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import UnknownWordError
 from thalweg.words import WordVectors, shell
-from thalweg.words.evaluation import AnalogySet, PairSet
+from thalweg.words.judging.evaluation import AnalogySet, PairSet
 
 CHINESE = ["电脑的cpu和内存很快", "手机的cpu和屏幕很大", "电脑和手机都有内存", "屏幕和内存的电脑"] * 8
 ENGLISH = ["the café by the sea serves crème", "a hotel by the sea serves crème", "the café has a hotel", "crème in the hotel"] * 8

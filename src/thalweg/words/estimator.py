@@ -23,8 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 from thalweg.errors import InputError
 from thalweg.words import fitting
 from thalweg.words.solving.settings import Settings
-from thalweg.words.subwords import Subwords
 from thalweg.words.text.reading import check_no_record
+from thalweg.words.vectors.subwords import Subwords
 from thalweg.words.wordvectors import WordVectors
 
 if TYPE_CHECKING:

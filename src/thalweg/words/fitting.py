@@ -17,9 +17,9 @@ from thalweg.errors import InputError, OutputExistsError, StorageError, ThalwegE
 from thalweg.files import check_output, check_resumable, claim, lock, manifest_of, remove, unclaim, write_text
 from thalweg.progress import Progress
 from thalweg.threads import resolve
-from thalweg.words import goodness, storage, subwords
 from thalweg.words.counts import counting
 from thalweg.words.counts.table import CooccurrenceCounts, count
+from thalweg.words.judging import goodness
 from thalweg.words.solving import adagrad, als, gauge, holdout, objective, svd
 from thalweg.words.solving import als_shared as shared
 from thalweg.words.solving.checkpoints import Checkpoints
@@ -27,6 +27,7 @@ from thalweg.words.solving.objective import Floats
 from thalweg.words.solving.settings import PRESETS, Settings
 from thalweg.words.text import reading
 from thalweg.words.text.rules import NAMES, Rules
+from thalweg.words.vectors import storage, subwords
 from thalweg.words.wordvectors import WordVectors
 
 BEGUN = ".thalweg-replacing"  # beside finished vectors while others are made in their place: an interruption can then be resumed

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from thalweg.errors import InputError, near_misses, quoted
-from thalweg.words import expression, queries, texts
-from thalweg.words.ranked import Ranked, skipped
+from thalweg.words.vectors import expression, queries, texts
+from thalweg.words.vectors.ranked import Ranked, skipped
 
 if TYPE_CHECKING:
     from thalweg.words.wordvectors import WordVectors

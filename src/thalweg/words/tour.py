@@ -22,16 +22,17 @@ from thalweg.console import duration
 from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, table, tag
 from thalweg.progress import Progress
-from thalweg.words import questions, tour_figures
 from thalweg.words.commands.fitting import reading_notes
 from thalweg.words.counts import table as counts
 from thalweg.words.fitting import solve
+from thalweg.words.judging import questions
+from thalweg.words.pictures import tour_figures
 from thalweg.words.solving import objective
-from thalweg.words.stopwords import STOPWORDS
 from thalweg.words.text import reading
 from thalweg.words.text.corpus import DOCS
 from thalweg.words.text.tokens import EDGE
-from thalweg.words.texts import Text, keywords
+from thalweg.words.vectors.stopwords import STOPWORDS
+from thalweg.words.vectors.texts import Text, keywords
 from thalweg.words.wordvectors import WordVectors
 
 CONTEXTS = 1000  # words that two words' mutual information is compared on, for "similar"

@@ -5,7 +5,7 @@ similar    cosine of u + k: the same neighbours, whatever the importance
 analogy    a - b + c: the word whose unit vector is nearest to the combination (Mikolov et al. 2013), on [u, k]
 keywords   the words of a text most related to all of it: the inner product adds up, so a text is the sum of its words
 
-How they are computed stands in `thalweg.words.queries` and `thalweg.words.texts`.
+How they are computed stands in `thalweg.words.vectors.queries` and `thalweg.words.vectors.texts`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, visible
-from thalweg.words import queries, texts
 from thalweg.words.gensim_names import GensimHabits
-from thalweg.words.ranked import Ranked
-from thalweg.words.readout import Readout
+from thalweg.words.vectors import queries, texts
+from thalweg.words.vectors.ranked import Ranked
+from thalweg.words.vectors.readout import Readout
 
 if TYPE_CHECKING:
     from thalweg.words.counts.table import CooccurrenceCounts
-    from thalweg.words.evaluation import AnalogySet, Evaluation, PairSet
-    from thalweg.words.maps import WordMap
+    from thalweg.words.judging.evaluation import AnalogySet, Evaluation, PairSet
+    from thalweg.words.pictures.maps import WordMap
 
 
 class WordVectors(Readout, GensimHabits):
     """The vectors of a fit, and the questions they answer. Made by `thalweg.words.fit`, `load` or `read`; the arguments are
-    those of `thalweg.words.readout.Readout`.
+    those of `thalweg.words.vectors.readout.Readout`.
     """
 
     # questions. restrict: only among that many most frequent words; min_count, min_norm: only words that occur so often, whose
@@ -234,8 +234,8 @@ class WordVectors(Readout, GensimHabits):
         neighbours: int = 0,
         output: str | None = None,
     ) -> WordMap:
-        """Words in the plane, by "pca", "tsne" or "umap"; None: the n most frequent that say something (`thalweg.words.maps`)."""
-        from thalweg.words import maps
+        """Words in the plane by "pca", "tsne" or "umap" (`thalweg.words.pictures.maps`); None: the n most frequent telling ones."""
+        from thalweg.words.pictures import maps
 
         return maps.map_words(self, words, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output)
 
@@ -252,8 +252,8 @@ class WordVectors(Readout, GensimHabits):
         encoding: str = "utf-8",
         threads: int | None = None,
     ) -> Evaluation:
-        """Scores on analogy files and on pairs with human scores, alone or beside other vectors: `thalweg.words.evaluation`."""
-        from thalweg.words import evaluation
+        """Scores on analogy files and human-rated pairs, alone or beside other vectors: `thalweg.words.judging.evaluation`."""
+        from thalweg.words.judging import evaluation
 
         return evaluation.evaluate(
             self, analogies, pairs, against=against, restrict=restrict, output=output, method=method, guess=guess,
@@ -267,7 +267,7 @@ class WordVectors(Readout, GensimHabits):
 
         Raises OutputExistsError if it holds something already, StorageError if the disk is full; then nothing changed.
         """
-        from thalweg.words import storage
+        from thalweg.words.vectors import storage
 
         storage.save(self, Path(path), overwrite)
 
@@ -278,7 +278,7 @@ class WordVectors(Readout, GensimHabits):
 
         Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises.
         """
-        from thalweg.words import storage
+        from thalweg.words.vectors import storage
 
         return storage.load(Path(path), verify)
 

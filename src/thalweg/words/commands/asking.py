@@ -12,7 +12,7 @@ from thalweg import options
 from thalweg.console import Console
 
 if TYPE_CHECKING:
-    from thalweg.words.ranked import Ranked
+    from thalweg.words.vectors.ranked import Ranked
     from thalweg.words.wordvectors import WordVectors
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -137,7 +137,7 @@ def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool,
     EXPRESSION is words joined by + and - with spaces between, or three words a b c.
     """
     from thalweg.errors import UsageError
-    from thalweg.words.expression import parse
+    from thalweg.words.vectors.expression import parse
 
     text = " ".join(expression)
     parse(text)  # wrong use is seen before the first file is opened

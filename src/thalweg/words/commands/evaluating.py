@@ -17,8 +17,8 @@ from thalweg.words.commands.asking import subwords_option
 from thalweg.words.commands.converting import oddities
 
 if TYPE_CHECKING:
-    from thalweg.words.evaluation import Accuracy, AnalogyResult, AnalogySet, Evaluation, NormsResult, PairSet, PairsResult
-    from thalweg.words.goodness import Fit
+    from thalweg.words.judging.evaluation import Accuracy, AnalogyResult, AnalogySet, Evaluation, NormsResult, PairSet, PairsResult
+    from thalweg.words.judging.goodness import Fit
     from thalweg.words.wordvectors import WordVectors
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def evaluate(
     Similarity is Spearman's correlation between cosine and human score, with its 95% interval. Without --analogies and --pairs it
     asks the built-in questions and checks that words without meaning of their own are short.
     """
-    from thalweg.words import evaluation
+    from thalweg.words.judging import evaluation
 
     if guess and not pairs:
         raise UsageError("--guess is for --pairs: an analogy asks which of the known words comes first")
@@ -122,7 +122,7 @@ def _opened(path: Path, encoding: str, console: Console) -> WordVectors:
 
 
 def _built_in(wv: WordVectors, path: Path) -> list[AnalogySet]:
-    from thalweg.words.evaluation import built_in
+    from thalweg.words.judging.evaluation import built_in
 
     questions = built_in(wv)
     if questions is None:
@@ -132,14 +132,14 @@ def _built_in(wv: WordVectors, path: Path) -> list[AnalogySet]:
 
 
 def _norms(wv: WordVectors, output: str | None) -> NormsResult:
-    from thalweg.words.evaluation import norms
-    from thalweg.words.stopwords import STOPWORDS
+    from thalweg.words.judging.evaluation import norms
+    from thalweg.words.vectors.stopwords import STOPWORDS
 
     return norms(wv, [word for words in STOPWORDS.values() for word in words], output=output)
 
 
 def _fit(wv: WordVectors) -> Fit:
-    from thalweg.words.goodness import of_vectors
+    from thalweg.words.judging.goodness import of_vectors
 
     return of_vectors(wv)
 

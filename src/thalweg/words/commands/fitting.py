@@ -342,7 +342,7 @@ def _questions(vectors: WordVectors) -> list[tuple[str, str]]:
 
     n = min(len(vectors), 500)
     norms = np.linalg.norm(vectors.word[:n] + vectors.context[:n], axis=1)
-    from thalweg.words.stopwords import STOPWORDS
+    from thalweg.words.vectors.stopwords import STOPWORDS
 
     dull = {word for words in STOPWORDS.values() for word in words}
     plain = [word for word in (vectors.words[place] for place in np.argsort(-norms)) if word.isalnum() and word not in dull]

@@ -12,7 +12,7 @@ from thalweg.errors import UsageError
 from thalweg.files import size_text
 from thalweg.words.commands.asking import opened, vectors_argument
 
-METHODS = ["pca", "tsne", "umap"]  # as in thalweg.words.maps, which is imported later
+METHODS = ["pca", "tsne", "umap"]  # as in thalweg.words.pictures.maps, which is imported later
 SUFFIXES = (".png", ".svg", ".html", ".json")
 MOST_GROUPS = 12
 

@@ -13,14 +13,14 @@ from thalweg.errors import UsageError
 from thalweg.words.commands.asking import limits, opened, output_option, show_ranked, vectors_argument
 
 if TYPE_CHECKING:
-    from thalweg.words.texts import Text
+    from thalweg.words.vectors.texts import Text
     from thalweg.words.wordvectors import WordVectors
 
 
 def _cut(console: Console, wv: WordVectors, text: str) -> Text:
     """A text's words, with a note about those that are not known."""
-    from thalweg.words import texts
-    from thalweg.words.ranked import skipped
+    from thalweg.words.vectors import texts
+    from thalweg.words.vectors.ranked import skipped
 
     found = texts.cut(wv, text)
     for note in skipped(list(found.unknown)):
@@ -38,7 +38,7 @@ def _given(console: Console, text: tuple[str, ...], file: str | None, encoding: 
         return " ".join(text)
     if not file:
         raise UsageError("the name of the file is empty")
-    from thalweg.words.texts import read_text
+    from thalweg.words.vectors.texts import read_text
 
     found, report = read_text(file, encoding, json_key)
     for path, reason in report.skipped[:5]:
@@ -99,7 +99,7 @@ def keywords(
 @options.quiet_option
 def similarity(vectors: Path, text: str, other: str, by: str, output: str | None, json: bool, quiet: bool) -> None:
     """How alike two texts are: the cosine of the sums of their words' vectors."""
-    from thalweg.words import texts
+    from thalweg.words.vectors import texts
 
     console, wv = opened(vectors, "similarity", json, quiet)
     first, second = _cut(console, wv, text), _cut(console, wv, other)
@@ -121,7 +121,7 @@ def similarity(vectors: Path, text: str, other: str, by: str, output: str | None
 @options.quiet_option
 def vector(vectors: Path, text: str, mean: bool, weights: str | None, output: str | None, json: bool, quiet: bool) -> None:
     """The vector of a text: the sum of its words' vectors, as numbers on one line."""
-    from thalweg.words import texts
+    from thalweg.words.vectors import texts
 
     console, wv = opened(vectors, "vector", json, quiet)
     numbers = texts.vector(wv, _cut(console, wv, text), mean=mean, weights=weights, output=output)

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.page import GalleryPage, Markup, data, formula, join, table, tag
-from thalweg.words import labels
-from thalweg.words.stopwords import STOPWORDS
+from thalweg.words.pictures import labels
+from thalweg.words.vectors.stopwords import STOPWORDS
 
 
 def _read(name: str) -> str:

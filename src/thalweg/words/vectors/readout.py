@@ -2,7 +2,7 @@
 
 A fit has two vectors a word, u as a word and k as a context, whose inner products estimate mutual information. What is compared by
 direction is the *output*: "sum" u + k, "concat" [u, k] or "word" u, turned towards what a word's letters predict of it
-(`thalweg.words.subwords`), with its length kept.
+(`thalweg.words.vectors.subwords`), with its length kept.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, near_misses, quoted
-from thalweg.words import queries, spelling
 from thalweg.words.solving.settings import OUTPUTS
-from thalweg.words.subwords import Subwords
 from thalweg.words.text.wording import Wording
+from thalweg.words.vectors import queries, spelling
+from thalweg.words.vectors.subwords import Subwords
 
 _BLOCK = 1 << 15  # rows read off at a time
 
@@ -54,8 +54,8 @@ class Readout:
     sweep; info: how they were made. output: which vectors are read off the fit, "sum" u + k, "concat" [u, k] or "word" u; None
     takes "sum", and "concat" for analogies. power: columns are scaled by spectrum^(power - 1/2) in all that uses the output
     (Levy, Goldberg and Dagan 2015). letters: what each word's letters predict of [u, k]/|[u, k]|, (n_words, 2 dim) float16, and
-    ngrams what predicts it (`thalweg.words.subwords`); subwords: how much that counts in the output's directions, 0 for not at all.
-    Made by `thalweg.words.fit`, `load` or `read`.
+    ngrams what predicts it (`thalweg.words.vectors.subwords`); subwords: how much that counts in the output's directions, 0 for not
+    at all. Made by `thalweg.words.fit`, `load` or `read`.
     """
 
     def __init__(

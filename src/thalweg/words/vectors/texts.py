@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, whole_number
-from thalweg.words import queries
-from thalweg.words.ranked import Ranked
+from thalweg.words.vectors import queries
+from thalweg.words.vectors.ranked import Ranked
 
 if TYPE_CHECKING:
     from thalweg.words.text.corpus import Report
@@ -213,7 +213,7 @@ def importance(
     wv: WordVectors, words: Iterable[str] | None = None, *, topn: int = 10, ascending: bool = False, output: str | None = None
 ) -> Importance:
     """`WordVectors.importance`: lengths beside -ln P, and how well their orders agree."""
-    from thalweg.words.evaluation import spearman
+    from thalweg.words.judging.evaluation import spearman
 
     topn = whole_number("topn", topn, least=1)
     norms = np.asarray(wv.norms(output))

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, MissingExtraError, near_misses, whole_number
-from thalweg.words.stopwords import STOPWORDS
+from thalweg.words.vectors.stopwords import STOPWORDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -81,13 +81,13 @@ class WordMap:
 
         Warns once, naming the remedy, if the fonts here lack characters of the words.
         """
-        from thalweg.words import drawing
+        from thalweg.words.pictures import drawing
 
         return drawing.figure(self)[0]
 
     def svg(self) -> str:
         """The picture as one `<svg>` element, its words as text."""
-        from thalweg.words import drawing
+        from thalweg.words.pictures import drawing
 
         return drawing.svg(self)
 
@@ -108,7 +108,7 @@ class WordMap:
         if kind == ".json":
             write_text(path, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
             return
-        from thalweg.words import drawing
+        from thalweg.words.pictures import drawing
 
         if kind == ".png":
             picture = drawing.png(self)

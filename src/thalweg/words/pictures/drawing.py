@@ -14,8 +14,8 @@ import numpy as np
 from thalweg import fonts, style
 from thalweg.errors import visible
 from thalweg.page import Exhibit, Markup, document, exhibit_html, join, raw_svg, table, tag
-from thalweg.words import labels
-from thalweg.words.maps import NAMES, Doubles, WordMap
+from thalweg.words.pictures import labels
+from thalweg.words.pictures.maps import NAMES, Doubles, WordMap
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

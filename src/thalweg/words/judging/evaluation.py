@@ -24,11 +24,11 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, near_misses
 from thalweg.files import read_bytes
-from thalweg.words.analogies import analogy_hits, analogy_ranks
-from thalweg.words.queries import METHODS
-from thalweg.words.queries import known as known_to
-from thalweg.words.readout import normalized
+from thalweg.words.judging.analogies import analogy_hits, analogy_ranks
 from thalweg.words.text.encodings import check_encoding, text_of_file
+from thalweg.words.vectors.queries import METHODS
+from thalweg.words.vectors.queries import known as known_to
+from thalweg.words.vectors.readout import normalized
 
 if TYPE_CHECKING:
     from thalweg.words.wordvectors import WordVectors
@@ -219,8 +219,8 @@ def _number(text: str) -> float | None:
 
 
 def built_in(wv: WordVectors) -> AnalogySet | None:
-    """Of the lists in `thalweg.words.questions` the one that is covered best, and those covered by half; None if none is."""
-    from thalweg.words import questions as lists
+    """The best covered of the lists in `thalweg.words.judging.questions`, with all that are half covered; None if none is."""
+    from thalweg.words.judging import questions as lists
 
     known = _Known(wv, np.arange(len(wv)))
     named = {"docs": lists.DOCS, "en": lists.EN, "zh": lists.ZH}

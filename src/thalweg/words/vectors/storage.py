@@ -3,7 +3,7 @@
 DIR/manifest.json        what made them, the energy path, and for each file dtype, shape, bytes and SHA-256
 DIR/vectors.safetensors  word and, unless shared, context (n_words, dim) float32; spectrum (dim,) float64
 DIR/subwords.safetensors  letters (n_words, width) float16, what their letters predict of the words; keys (n_grams,) uint64 and
-                         vectors (n_grams, width) float16, what predicts it (`thalweg.words.subwords`); width 2 dim, shared: dim
+                         vectors (n_grams, width) float16, what predicts it (`subwords`); width 2 dim, shared: dim
 DIR/vocab.json           the words; word_counts.npy (n_words,) int64 where they are known
 """
 
@@ -20,7 +20,7 @@ from thalweg.errors import DamagedFileError
 from thalweg.files import manifest_of
 from thalweg.threads import blocks
 from thalweg.words.solving.settings import OUTPUTS
-from thalweg.words.subwords import Subwords
+from thalweg.words.vectors.subwords import Subwords
 from thalweg.words.wordvectors import WordVectors
 
 KIND = "thalweg-words"

@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import ExpressionError, InputError, UnknownWordError, near_misses, whole_number
-from thalweg.words.expression import parse
-from thalweg.words.ranked import Ranked
+from thalweg.words.vectors.expression import parse
+from thalweg.words.vectors.ranked import Ranked
 
 if TYPE_CHECKING:
     from thalweg.words.wordvectors import WordVectors

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from thalweg import style
 from thalweg.page import Exhibit, raw_svg
-from thalweg.words import drawing, goodness, labels
-from thalweg.words.maps import telling
+from thalweg.words.judging import goodness
+from thalweg.words.pictures import drawing, labels
+from thalweg.words.pictures.maps import telling
 from thalweg.words.solving import objective
 from thalweg.words.wordvectors import WordVectors
 

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from thalweg.errors import InputError, near_misses
 from thalweg.jit import kernel
 from thalweg.threads import resolve, run_tasks
-from thalweg.words.queries import METHODS
+from thalweg.words.vectors.queries import METHODS
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

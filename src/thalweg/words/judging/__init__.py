@@ -1,0 +1,1 @@
+"""How good vectors are: test sets, analogies, and the fit to the counts themselves."""

@@ -1,0 +1,1 @@
+"""Maps of words as pictures: places, labels, drawing."""

@@ -1,0 +1,1 @@
+"""What the vectors of words answer, as arrays: neighbours, expressions, texts; their spelling, letters and files."""
