@@ -16,13 +16,10 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, Any, cast
 
 from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, StorageError, ThalwegError
 from thalweg.version import __version__
-
-if TYPE_CHECKING:
-    pass
 
 MANIFEST = "manifest.json"
 MANIFEST_LIMIT = 64 << 20  # bytes
@@ -169,6 +166,30 @@ def read_json(path: Path, limit: int = MANIFEST_LIMIT) -> Any:
 def _refuse_constant(name: str) -> float:
     msg = f"{name} is not JSON"
     raise ValueError(msg)
+
+
+def check_file(path: Path, overwrite: bool = False) -> None:
+    """Refuse, before any work, an output file whose place is taken or not there.
+
+    Raises InputError for "-", OutputExistsError for a file while `overwrite` is False and for what is not a regular file,
+    MissingFileError without the folder, StorageError where nothing can be written.
+    """
+    if str(path) == "-":
+        msg = "- is no name for an output file, which is written whole or not at all: give it a name"
+        raise InputError(msg)
+    if path.exists() and not path.is_file():
+        msg = f"{path} is {'a folder' if path.is_dir() else 'a device or a pipe'}; the output is a regular file"
+        raise OutputExistsError(msg)
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        msg = f"there is no folder {path.parent} to write {path.name} to: make it first"
+        raise MissingFileError(msg)
+    if not os.access(folder, os.W_OK):
+        msg = f"nothing can be written to {folder}: choose another folder"
+        raise StorageError(msg, errno.EACCES)
+    if path.exists() and not overwrite:
+        msg = f"{path} is there already: choose another name, or replace it with --overwrite (overwrite=True)"
+        raise OutputExistsError(msg)
 
 
 def check_output(path: Path, overwrite: bool = False) -> None:

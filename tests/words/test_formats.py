@@ -501,7 +501,7 @@ def test_a_name_that_promises_compression_keeps_it(tmp_path: Path, name: str) ->
 def test_vectors_are_not_written_to_standard_output(tmp_path: Path) -> None:
     vectors().save(tmp_path / "vec")
     done = CliRunner().invoke(program, ["words", "export", str(tmp_path / "vec"), "-", "--to", "npz"])
-    assert (done.exit_code, "- is no name for a file of vectors" in done.stderr) == (1, True)
+    assert (done.exit_code, "- is no name for an output file" in done.stderr) == (1, True)
 
 
 def test_a_compression_that_is_not_written_is_refused(tmp_path: Path) -> None:

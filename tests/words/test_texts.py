@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.errors import DamagedFileError, InputError, UnknownWordError
 from thalweg.words import WordVectors
-from thalweg.words.vectors import texts
+from thalweg.words.vectors import queries, texts
 from thalweg.words.vectors.ranked import Ranked
 
 N, DIM = 30, 6
@@ -248,7 +248,7 @@ def test_a_large_vocabulary_is_ranked_exactly(monkeypatch: pytest.MonkeyPatch) -
         wv = WordVectors([str(j) for j in range(5000)], None, u)
         for topn in (1, 7, 19, 20, 4000):
             order = sorted((j for j in range(5000) if j != 11), key=lambda j: (-u[j, 0], j))[:topn]
-            assert [int(word) for word, _ in wv.best(u[:, 0], [11], topn)] == order
+            assert [int(word) for word, _ in queries.best(wv, u[:, 0], [11], topn)] == order
 
 
 def test_the_normaliser_is_the_sum_over_the_vocabulary(wv: WordVectors) -> None:

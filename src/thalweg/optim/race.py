@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.energies.contract import Floats
-from thalweg.errors import InputError, OutputExistsError, RuleError, near_misses, whole_number
+from thalweg.errors import InputError, RuleError, near_misses, whole_number
 from thalweg.optim.problems import PROBLEMS, Problem, Rows
 from thalweg.optim.rule import Rule
 from thalweg.optim.rules import get
@@ -82,13 +82,11 @@ class Race:
         return page(self, locale)
 
     def save(self, path: str | Path, *, overwrite: bool = False, locale: str = "en") -> None:
-        """Write the page. Raises OutputExistsError for a file that is there, StorageError."""
-        from thalweg.files import write_text
+        """Write the page. Raises as `thalweg.files.check_file` does."""
+        from thalweg.files import check_file, write_text
 
         path = Path(path)
-        if path.exists() and not overwrite:
-            msg = f"{path} is there already: choose another name, or replace it with --overwrite (overwrite=True)"
-            raise OutputExistsError(msg)
+        check_file(path, overwrite)
         write_text(path, self.to_html(locale))
 
     def __str__(self) -> str:

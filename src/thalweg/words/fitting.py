@@ -215,7 +215,7 @@ def _hash(words: list[str], *arrays: Any) -> str:
 
 def _finished(out: Path, mark: str) -> WordVectors | None:
     try:
-        vectors = storage.load(out)
+        vectors = storage.load(WordVectors, out)
     except ThalwegError:
         return None
     return vectors if vectors.info.get("mark") == mark else None

@@ -10,28 +10,26 @@ How they are computed stands in `thalweg.words.vectors.queries` and `thalweg.wor
 
 from __future__ import annotations
 
-import functools
 import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, visible
-from thalweg.words.gensim_names import GensimHabits
+from thalweg.words.gensim_names import GensimNames
 from thalweg.words.vectors import queries, texts
 from thalweg.words.vectors.ranked import Ranked
-from thalweg.words.vectors.readout import Readout
 
 if TYPE_CHECKING:
-    from thalweg.words.counts.table import CooccurrenceCounts
+    from thalweg.progress import Progress
     from thalweg.words.judging.evaluation import AnalogySet, Evaluation, PairSet
     from thalweg.words.pictures.maps import WordMap
 
 
-class WordVectors(Readout, GensimHabits):
+class WordVectors(GensimNames):
     """The vectors of a fit, and the questions they answer. Made by `thalweg.words.fit`, `load` or `read`; the arguments are
     those of `thalweg.words.vectors.readout.Readout`.
     """
@@ -99,19 +97,8 @@ class WordVectors(Readout, GensimHabits):
         grammatical role, a large one (10,000) for the same topic. guess: a word that is not known is asked about by its letters.
         Raises UnknownWordError.
         """
-        if guess and contexts is not None:
-            msg = "guess=True goes without contexts: letters say nothing about single contexts"
-            raise InputError(msg)
-        if guess and not queries.known(self, word):
-            asked, places, note = self.guess(word, output), [], f"{word} is not known: this is what its letters say"
-            unit = self.unit(output)
-        else:
-            places, note = [self.place(word)], ""
-            unit = self.unit(output) if contexts is None else self.profiles(contexts)
-            asked = unit[places[0]]
-        n, keep = queries.allowed(self, restrict, min_count, min_norm, output)
-        score = "cosine" if contexts is None else "correlation"
-        return queries.best(self, unit[:n] @ asked, places, topn, keep, score=score, note=note)
+        limits = (restrict, min_count, min_norm)
+        return queries.similar(self, word, contexts=contexts, topn=topn, limits=limits, output=output, guess=guess)
 
     def analogy(
         self,
@@ -158,14 +145,6 @@ class WordVectors(Readout, GensimHabits):
             return None if self.pair_counts is None else self.pair_counts.pmi(first, second)
         except UnknownWordError:  # these counts have a smaller vocabulary
             return None
-
-    @functools.cached_property
-    def pair_counts(self) -> CooccurrenceCounts | None:
-        """The co-occurrence counts that the vectors were fitted to, memory-mapped, if they lie beside them in `counts/`."""
-        from thalweg.words.counts.table import CooccurrenceCounts
-
-        path = None if self.folder is None else self.folder / "counts"
-        return CooccurrenceCounts.open(path, verify=False) if path is not None and path.is_dir() else None
 
     def normaliser(self, n: int = 100) -> npt.NDArray[np.float64]:
         """sum_j P(j) e^<v_i, v_j> for the n most frequent words i: 1 where the model's probabilities add up.   (n,)
@@ -219,10 +198,6 @@ class WordVectors(Readout, GensimHabits):
         """Lengths of vectors beside -ln P: of some words, or of the topn longest (ascending: shortest). Raises UnknownWordError."""
         return texts.importance(self, words, topn=topn, ascending=ascending, output=output)
 
-    def best(self, scores: npt.NDArray[np.float32], without: Iterable[int], topn: int) -> Ranked:
-        """The topn largest scores, equal ones in the order of frequency."""
-        return queries.best(self, scores, without, topn)
-
     def map(
         self,
         words: str | Sequence[str] | None = None,
@@ -272,7 +247,7 @@ class WordVectors(Readout, GensimHabits):
         storage.save(self, Path(path), overwrite)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool | int = True) -> WordVectors:
+    def load(cls, path: str | Path, *, verify: bool | int = True) -> Self:
         """Open a directory made by `save`, memory-mapped; `verify` compares checksums, which reads every byte once
         (a number: of files up to that many bytes).
 
@@ -280,7 +255,7 @@ class WordVectors(Readout, GensimHabits):
         """
         from thalweg.words.vectors import storage
 
-        return storage.load(Path(path), verify)
+        return storage.load(cls, Path(path), verify)
 
     @classmethod
     def read(
@@ -291,7 +266,8 @@ class WordVectors(Readout, GensimHabits):
         allow_nonfinite: bool = False,
         tensor: str | None = None,
         encoding: str = "utf-8",
-    ) -> WordVectors:
+        progress: Progress | None = None,
+    ) -> Self:
         """Another program's vectors: "word2vec", "word2vec-bin", "glove", "npz" or "safetensors"; None looks at the content.
 
         allow_nonfinite: leave out words whose vectors are not finite; tensor: its name in safetensors; encoding: of the words, if
@@ -300,7 +276,7 @@ class WordVectors(Readout, GensimHabits):
         """
         from thalweg.words import formats
 
-        return formats.read(path, format, allow_nonfinite=allow_nonfinite, tensor=tensor, encoding=encoding)
+        return formats.read(cls, path, format, allow_nonfinite=allow_nonfinite, tensor=tensor, encoding=encoding, progress=progress)
 
     def export(self, path: str | Path, format: str | None = None, output: str | None = None, *, overwrite: bool = False) -> None:
         """Write one of these formats, None: the one that the name's suffix says. The numbers keep every bit.

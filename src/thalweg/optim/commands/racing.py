@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,8 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
-from thalweg.errors import InputError, MissingFileError, OutputExistsError, StorageError, UsageError
+from thalweg.errors import InputError, UsageError
+from thalweg.files import check_file
 from thalweg.optim.commands import choosing
 
 if TYPE_CHECKING:
@@ -87,18 +87,7 @@ def check_page(out: Path | None, overwrite: bool) -> None:
     if out.suffix.lower() != ".html":
         msg = f"the name {str(out)!r} does not end with .html: the page is written in HTML"
         raise UsageError(msg)
-    if not out.absolute().parent.is_dir():
-        msg = f"there is no folder {out.parent} to write {out.name} to: make it first"
-        raise MissingFileError(msg)
-    if out.is_dir():
-        msg = f"{out} is a folder: give the name of a file in it"
-        raise OutputExistsError(msg)
-    if not os.access(out.absolute().parent, os.W_OK):
-        msg = f"nothing can be written to {out.absolute().parent}: choose another folder"
-        raise StorageError(msg)
-    if out.exists() and not overwrite:
-        msg = f"{out} is there already: choose another name, or replace a file with --overwrite"
-        raise OutputExistsError(msg)
+    check_file(out, overwrite)
 
 
 def _show(console: Console, race: Race) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from thalweg import style
-from thalweg.errors import OutputExistsError
-from thalweg.files import write_text
+from thalweg.files import check_file, write_text
 from thalweg.optim.diagnosis.report import Diagnosis
 from thalweg.optim.diagnosis.rows import number, texts
 from thalweg.optim.diagnosis.sweep import RangeTest
@@ -97,9 +96,7 @@ def page(found: Diagnosis, title: str, locale: str = "en") -> str:
 
 
 def save(found: Diagnosis, path: str | Path, *, title: str, overwrite: bool = False, locale: str = "en") -> None:
-    """Write the page. Raises OutputExistsError for a file that is there, StorageError."""
+    """Write the page. Raises as `thalweg.files.check_file` does."""
     path = Path(path)
-    if path.exists() and not overwrite:
-        msg = f"{path} is there already: choose another name, or replace it with --overwrite (overwrite=True)"
-        raise OutputExistsError(msg)
+    check_file(path, overwrite)
     write_text(path, page(found, title, locale))

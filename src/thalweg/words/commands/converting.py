@@ -43,10 +43,10 @@ def export(
     """
     from thalweg.words import formats
 
-    formats.check_file(file, overwrite)
     if to is None and formats.format_of(file) is None:
         msg = f"the name {str(file)!r} does not say a format: choose one with --to"
         raise UsageError(msg)
+    formats.check(file, to, overwrite)
     console, wv = opened(vectors, "export", json, quiet, subwords)
     console.note(f"writing {len(wv):,} words to {file}")
     kind = formats.write(wv, file, to, output, overwrite=overwrite)
@@ -81,10 +81,10 @@ def import_(
     check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="words import")
     console.note(f"reading {file}")
-    from thalweg.words import formats
+    from thalweg.words.wordvectors import WordVectors
 
     with console.progress() as progress:
-        wv = formats.read(
+        wv = WordVectors.read(
             file, format, allow_nonfinite=allow_nonfinite, tensor=tensor, encoding=encoding, progress=progress
         )  # fmt: skip
     for note in oddities(wv.info):

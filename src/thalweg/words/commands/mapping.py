@@ -9,7 +9,7 @@ import click
 
 from thalweg import options
 from thalweg.errors import UsageError
-from thalweg.files import size_text
+from thalweg.files import check_file, size_text
 from thalweg.words.commands.asking import opened, vectors_argument
 
 METHODS = ["pca", "tsne", "umap"]  # as in thalweg.words.pictures.maps, which is imported later
@@ -69,8 +69,6 @@ def map_(
     if neighbours and not word:
         msg = "--neighbours needs words whose neighbours they are: name some"
         raise UsageError(msg)
-    from thalweg.words.formats import check_file
-
     check_file(out, overwrite)
     console, wv = opened(vectors, "map", json, quiet)
     found = wv.map(list(word) or None, n=n, method=method, seed=seed, clusters=clusters, neighbours=neighbours, output=output)

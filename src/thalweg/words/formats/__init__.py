@@ -19,24 +19,25 @@ import gzip
 import lzma
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from thalweg.errors import InputError, MissingFileError, OutputExistsError, near_misses, quoted
-from thalweg.files import Writer, atomic
+from thalweg.errors import InputError, near_misses, quoted
+from thalweg.files import Writer, atomic, check_file
 from thalweg.threads import blocks
 from thalweg.words.formats import glove, npz, tensors, word2vec
 from thalweg.words.formats.opening import Source, opened
 from thalweg.words.formats.rows import Found
 from thalweg.words.text.encodings import check_encoding
-from thalweg.words.wordvectors import WordVectors
+from thalweg.words.vectors.readout import Readout
 
 if TYPE_CHECKING:
     from thalweg.progress import Progress
 
+V = TypeVar("V", bound=Readout)
 FORMATS = ("word2vec", "word2vec-bin", "glove", "npz", "safetensors")
 SUFFIXES = {".txt": "word2vec", ".vec": "word2vec", ".bin": "word2vec-bin", ".npz": "npz", ".safetensors": "safetensors"}
 PACKERS: dict[str, Callable[..., Any]] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File, ".xz": lzma.LZMAFile}  # end of a name
-WRITERS: dict[str, Callable[[Any, WordVectors, str | None], None]] = {
+WRITERS: dict[str, Callable[[Any, Readout, str | None], None]] = {
     "word2vec": word2vec.write,
     "word2vec-bin": word2vec.write_binary,
     "glove": glove.write,
@@ -58,6 +59,7 @@ FOREIGN = {  # first bytes -> what it is, and what to do
 
 
 def read(
+    kind: type[V],
     path: str | Path,
     format: str | None = None,
     *,
@@ -65,8 +67,8 @@ def read(
     tensor: str | None = None,
     encoding: str = "utf-8",
     progress: Progress | None = None,
-) -> WordVectors:
-    """Read another program's vectors, one for a word. format: one of FORMATS; None looks at the content.
+) -> V:
+    """Read another program's vectors, one for a word, as vectors of a kind. format: one of FORMATS; None looks at the content.
 
     allow_nonfinite: leave out words whose vectors hold NaN or infinity, which are an error otherwise; tensor: its name in
     safetensors; encoding: of the words, if they are not UTF-8. `info` says what was found: format, duplicates, replaced_tokens,
@@ -77,14 +79,14 @@ def read(
     _check_format(format)
     with opened(path) as source:
         _check_foreign(source)
-        kind = format or detect(source)
-        if tensor is not None and kind != "safetensors":
-            msg = f"{path} is read as {kind}, which has no tensor {tensor!r:.80}: only safetensors has names for them"
+        shape = format or detect(source)
+        if tensor is not None and shape != "safetensors":
+            msg = f"{path} is read as {shape}, which has no tensor {tensor!r:.80}: only safetensors has names for them"
             raise InputError(msg)
-        found = _found(source, kind, allow_nonfinite, tensor, check_encoding(encoding), progress)
+        found = _found(source, shape, allow_nonfinite, tensor, check_encoding(encoding), progress)
     info = {
         "source": str(path),
-        "format": kind,
+        "format": shape,
         "language": "whitespace",
         "dim": found.vectors.shape[1],
         "duplicates": found.duplicates,
@@ -92,7 +94,7 @@ def read(
         "alike": found.alike,
         "dropped": found.dropped,
     }
-    return WordVectors(found.words, None, found.vectors, info=info, name=str(path))
+    return kind(found.words, None, found.vectors, info=info, name=str(path))
 
 
 def _found(source: Source, kind: str, allow_nonfinite: bool, tensor: str | None, encoding: str, progress: Progress | None) -> Found:
@@ -134,7 +136,7 @@ def _check_foreign(source: Source) -> None:
 
 
 def write(
-    vectors: WordVectors, path: str | Path, format: str | None = None, output: str | None = None, *, overwrite: bool = False
+    vectors: Readout, path: str | Path, format: str | None = None, output: str | None = None, *, overwrite: bool = False
 ) -> str:
     """Write vectors for other programs, whole or not at all; returns the format.
 
@@ -143,12 +145,7 @@ def write(
     is False, InputError for what a format cannot hold.
     """
     path = Path(path)
-    _check_format(format)
-    kind = format or format_of(path)
-    if kind is None:
-        msg = f"the name {str(path)!r} does not say a format: give one of {', '.join(FORMATS)} (--to)"
-        raise InputError(msg)
-    check_file(path, overwrite)
+    kind = check(path, format, overwrite)
     if not len(vectors):
         msg = "there are no words to write"
         raise InputError(msg)
@@ -156,6 +153,20 @@ def write(
     _check_finite(vectors, output)
     with atomic(path) as out, _packed(path.suffix.lower(), out) as stream:
         WRITERS[kind](stream, vectors, output)
+    return kind
+
+
+def check(path: Path, format: str | None = None, overwrite: bool = False) -> str:
+    """The format that a file will have. Raises before any work what `write` raises for a name, a format or a place."""
+    _check_format(format)
+    kind = format or format_of(path)
+    if kind is None:
+        msg = f"the name {str(path)!r} does not say a format: give one of {', '.join(FORMATS)} (--to)"
+        raise InputError(msg)
+    if path.suffix.lower() == ".zst":
+        msg = f"{path}: nothing is written with Zstandard; .gz, .bz2 and .xz compress"
+        raise InputError(msg)
+    check_file(path, overwrite)
     return kind
 
 
@@ -171,26 +182,7 @@ def format_of(path: Path) -> str | None:
     return SUFFIXES.get((path.with_suffix("") if path.suffix.lower() in PACKERS else path).suffix.lower())
 
 
-def check_file(path: Path, overwrite: bool) -> None:
-    """Refuse, before any work, a place that is taken or not there. Raises InputError, OutputExistsError or MissingFileError."""
-    if str(path) == "-":
-        msg = "- is no name for a file of vectors: they are written to a file, whole or not at all; give it a name"
-        raise InputError(msg)
-    if path.suffix.lower() == ".zst":
-        msg = f"{path}: nothing is written with Zstandard; .gz, .bz2 and .xz compress"
-        raise InputError(msg)
-    if path.exists() and not path.is_file():
-        msg = f"{path} is {'a folder' if path.is_dir() else 'a device or a pipe'}; the output is a regular file"
-        raise OutputExistsError(msg)
-    if not path.absolute().parent.is_dir():
-        msg = f"there is no folder {path.parent} to write {path.name} to: make it first"
-        raise MissingFileError(msg)
-    if path.exists() and not overwrite:
-        msg = f"{path} is there already: choose another name, or replace it with --overwrite (overwrite=True)"
-        raise OutputExistsError(msg)
-
-
-def _check_finite(vectors: WordVectors, output: str | None) -> None:
+def _check_finite(vectors: Readout, output: str | None) -> None:
     import numpy as np
 
     for first, last in blocks(len(vectors), 1 << 12):

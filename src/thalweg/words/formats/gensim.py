@@ -11,12 +11,13 @@ import numpy as np
 
 from thalweg.errors import InputError, MissingExtraError, quoted
 from thalweg.words.formats.rows import all_words, gathered
+from thalweg.words.vectors import queries
 
 if TYPE_CHECKING:
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 
-def to_gensim(vectors: WordVectors, output: str | None = None) -> Any:
+def to_gensim(vectors: Readout, output: str | None = None) -> Any:
     """The vectors as gensim's KeyedVectors, with the counts where they are known. Raises MissingExtraError without gensim."""
     try:
         models = importlib.import_module("gensim.models")
@@ -32,7 +33,7 @@ def to_gensim(vectors: WordVectors, output: str | None = None) -> Any:
 
 
 def from_gensim(keyed: Any) -> dict[str, Any]:
-    """The arguments of WordVectors for a KeyedVectors, or for a model that has one as `wv`. Raises InputError."""
+    """The arguments of Readout for a KeyedVectors, or for a model that has one as `wv`. Raises InputError."""
     keyed = getattr(keyed, "wv", keyed)
     words, matrix = getattr(keyed, "index_to_key", None), getattr(keyed, "vectors", None)
     if not isinstance(words, list) or not isinstance(matrix, np.ndarray) or matrix.ndim != 2 or len(words) != len(matrix):
@@ -64,9 +65,7 @@ def from_gensim(keyed: Any) -> dict[str, Any]:
     }
 
 
-def most_similar(
-    vectors: WordVectors, positive: Any, negative: Any, topn: int, restrict_vocab: int | None
-) -> list[tuple[str, float]]:
+def most_similar(vectors: Readout, positive: Any, negative: Any, topn: int, restrict_vocab: int | None) -> list[tuple[str, float]]:
     """The question as gensim means it: cosines with the mean of unit vectors, each with its sign or weight."""
     terms = [*_terms(positive, 1.0), *_terms(negative, -1.0)]
     if not terms:
@@ -83,7 +82,7 @@ def most_similar(
         msg = "the words of the question cancel: nothing is left to compare with"
         raise InputError(msg)
     n = vectors.among("restrict_vocab", restrict_vocab)
-    return vectors.best(unit[:n] @ (target / length).astype(np.float32), places, topn)
+    return queries.best(vectors, unit[:n] @ (target / length).astype(np.float32), places, topn)
 
 
 def _terms(asked: Any, sign: float) -> Iterator[tuple[str | np.ndarray[Any, Any], float]]:

@@ -16,7 +16,7 @@ from thalweg.words.formats.word2vec import header
 if TYPE_CHECKING:
     from thalweg.files import Writer
     from thalweg.progress import Progress
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 
 def has_header(first: bytes, second: bytes) -> bool:
@@ -47,6 +47,6 @@ def read(source: Source, *, encoding: str, allow_nonfinite: bool, progress: Prog
     )  # fmt: skip
 
 
-def write(out: Writer, vectors: WordVectors, output: str | None) -> None:
+def write(out: Writer, vectors: Readout, output: str | None) -> None:
     """GloVe's text. Raises InputError for a word with white space."""
     write_lines(out.write, vectors, tokens(vectors), output)

@@ -20,7 +20,7 @@ from thalweg.words.formats.rows import MOST_DIM, TOKEN_LIMIT, Found, Rows
 
 if TYPE_CHECKING:
     from thalweg.progress import Progress
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 FIELD = 64  # bytes that a number may take, with its blank
 LONGEST = TOKEN_LIMIT + FIELD * MOST_DIM
@@ -105,7 +105,7 @@ def shown(text: bytes) -> str:
     return quoted(text[:200].decode("utf-8", "replace"))
 
 
-def tokens(vectors: WordVectors) -> list[bytes]:
+def tokens(vectors: Readout) -> list[bytes]:
     """The words in UTF-8. Raises InputError for one that these formats cannot hold: with white space in it, or empty."""
     found = []
     for word in vectors.words:
@@ -121,7 +121,7 @@ def tokens(vectors: WordVectors) -> list[bytes]:
     return found
 
 
-def write_lines(write: Callable[[bytes], object], vectors: WordVectors, words: list[bytes], output: str | None) -> None:
+def write_lines(write: Callable[[bytes], object], vectors: Readout, words: list[bytes], output: str | None) -> None:
     """A line for every word: the word and its numbers with nine digits."""
     for first, last in blocks(len(words), 1 << 12):
         block = vectors.vectors_of(slice(first, last), output)

@@ -24,7 +24,7 @@ from thalweg.words.formats.rows import TOKEN_LIMIT, Found, Words, checked_shape,
 
 if TYPE_CHECKING:
     from thalweg.files import Writer
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, RuntimeError, LookupError, OverflowError, OSError)
 HEADER_LIMIT = 4096
@@ -151,7 +151,7 @@ class _Stream:
         pass
 
 
-def write(out: Writer, vectors: WordVectors, output: str | None) -> None:
+def write(out: Writer, vectors: Readout, output: str | None) -> None:
     """Two arrays, `words` (Unicode, compressed) and `vectors`. Raises InputError for words that NumPy's text cannot hold."""
     longest = max(map(len, vectors.words), default=1)
     for word in vectors.words:

@@ -20,7 +20,7 @@ from thalweg.words.formats.rows import KINDS, Found, all_words, checked_shape, g
 
 if TYPE_CHECKING:
     from thalweg.files import Writer
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 NAME = "vectors"
 HEADER_LIMIT = MANIFEST_LIMIT
@@ -139,7 +139,7 @@ def _by_row(numbered: dict[str, Any]) -> list[str] | None:
     )
 
 
-def write(out: Writer, vectors: WordVectors, output: str | None) -> None:
+def write(out: Writer, vectors: Readout, output: str | None) -> None:
     """One tensor `vectors` (F32), the words in the metadata. Raises InputError if there are too many of them for a header."""
     n_words, dim = len(vectors), vectors.vectors_of([0], output).shape[1]
     header = {

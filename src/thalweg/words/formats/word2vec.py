@@ -20,7 +20,7 @@ from thalweg.words.formats.rows import TOKEN_LIMIT, Found, Rows, checked_shape
 if TYPE_CHECKING:
     from thalweg.files import Writer
     from thalweg.progress import Progress
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 HEADER = 128  # bytes of the first line
 _HEADER = re.compile(rb"\s*([+-]?\d+)[ \t]+([+-]?\d+)\s*")
@@ -102,14 +102,14 @@ def read_binary(source: Source, *, encoding: str, allow_nonfinite: bool, progres
     return rows.found(allow_nonfinite)
 
 
-def write(out: Writer, vectors: WordVectors, output: str | None) -> None:
+def write(out: Writer, vectors: Readout, output: str | None) -> None:
     """Word2vec text. Raises InputError for a word with white space."""
     words = tokens(vectors)
     out.write(b"%d %d\n" % (len(vectors), vectors.vectors_of([0], output).shape[1]))
     write_lines(out.write, vectors, words, output)
 
 
-def write_binary(out: Writer, vectors: WordVectors, output: str | None) -> None:
+def write_binary(out: Writer, vectors: Readout, output: str | None) -> None:
     """Word2vec binary, with the line feeds of the original program. Raises InputError for a word with white space."""
     words = tokens(vectors)
     out.write(b"%d %d\n" % (len(vectors), vectors.vectors_of([0], output).shape[1]))

@@ -28,14 +28,15 @@ from thalweg.words.judging.analogies import analogy_hits, analogy_ranks
 from thalweg.words.text.encodings import check_encoding, text_of_file
 from thalweg.words.vectors.queries import METHODS
 from thalweg.words.vectors.queries import known as known_to
+from thalweg.words.vectors.ranks import spearman
 from thalweg.words.vectors.readout import normalized
 
 if TYPE_CHECKING:
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 __all__ = [
     "METHODS", "Accuracy", "AnalogyResult", "AnalogySet", "Evaluation", "NormsResult", "PairSet", "PairsResult", "analogy_hits",
-    "analogy_ranks", "answer", "built_in", "evaluate", "judge", "norms", "read_analogies", "read_pairs", "spearman",
+    "analogy_ranks", "answer", "built_in", "evaluate", "judge", "norms", "read_analogies", "read_pairs",
 ]  # fmt: skip
 
 Doubles = npt.NDArray[np.float64]
@@ -218,7 +219,7 @@ def _number(text: str) -> float | None:
         return None
 
 
-def built_in(wv: WordVectors) -> AnalogySet | None:
+def built_in(wv: Readout) -> AnalogySet | None:
     """The best covered of the lists in `thalweg.words.judging.questions`, with all that are half covered; None if none is."""
     from thalweg.words.judging import questions as lists
 
@@ -239,7 +240,7 @@ def built_in(wv: WordVectors) -> AnalogySet | None:
 class _Known:
     """Which words may be asked about and be answers, some rows of the vectors: where a spelling stands among them."""
 
-    def __init__(self, wv: WordVectors, rows: Ints) -> None:
+    def __init__(self, wv: Readout, rows: Ints) -> None:
         self._wv = wv
         self._among = np.full(len(wv), -1)
         self._among[rows] = np.arange(len(rows))
@@ -253,26 +254,12 @@ class _Known:
         return self._places[word]
 
 
-def _unit(wv: WordVectors, rows: Ints, output: str) -> npt.NDArray[np.float32]:
+def _unit(wv: Readout, rows: Ints, output: str) -> npt.NDArray[np.float32]:
     """Vectors of length 1 of some words.   rows: (n,) -> (n, dim)"""
     return wv.unit(output) if np.array_equal(rows, np.arange(len(wv))) else normalized(wv.vectors_of(rows, output))
 
 
 # Scores
-
-
-def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
-    """Spearman's rank correlation, mean ranks for ties; NaN if either is constant or there are fewer than two.   x, y: (n,)"""
-    ranks = [_mean_ranks(np.asarray(values, np.float64)) for values in (x, y)]
-    first, second = (rank - rank.mean() if len(rank) else rank for rank in ranks)
-    scale = math.sqrt(float(first @ first) * float(second @ second))
-    return min(1.0, max(-1.0, float(first @ second) / scale)) if scale > 0 else math.nan
-
-
-def _mean_ranks(values: Doubles) -> Doubles:
-    _, group, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(sizes)
-    return np.asarray((last - (sizes - 1) / 2)[group])
 
 
 def _interval(rho: float, n: int) -> tuple[float, float]:
@@ -353,7 +340,7 @@ def judge(pairs: PairSet, vectors: npt.NDArray[np.float32], places: Sequence[tup
     return PairsResult(pairs.name, rho, *_interval(rho, len(human)), len(human), len(pairs.pairs))
 
 
-def norms(wv: WordVectors, stopwords: Iterable[str], *, output: str | None = None) -> NormsResult:
+def norms(wv: Readout, stopwords: Iterable[str], *, output: str | None = None) -> NormsResult:
     """Are the words that keep any company short? Stop words among the shortest; |y|^2 against -ln P.
 
     stopwords: a list of words without meaning of their own ("the", "of"). The output is "sum" unless one is chosen.
@@ -370,7 +357,7 @@ def norms(wv: WordVectors, stopwords: Iterable[str], *, output: str | None = Non
     return NormsResult(int(stops.sum()), *shares, *rho)
 
 
-def _guesses(wv: WordVectors, judgements: Sequence[PairSet], output: str | None) -> dict[str, npt.NDArray[np.float32]]:
+def _guesses(wv: Readout, judgements: Sequence[PairSet], output: str | None) -> dict[str, npt.NDArray[np.float32]]:
     """What letters say of the words that are not known; words that are like nothing known are not among them."""
     found = {}
     for word in dict.fromkeys(word for each in judgements for pair in each.pairs for word in pair[:2]):
@@ -384,11 +371,11 @@ def _guesses(wv: WordVectors, judgements: Sequence[PairSet], output: str | None)
 
 
 def evaluate(
-    wv: WordVectors,
+    wv: Readout,
     analogies: Sequence[str | Path | AnalogySet] = (),
     pairs: Sequence[str | Path | PairSet] = (),
     *,
-    against: WordVectors | None = None,
+    against: Readout | None = None,
     restrict: int | None = None,
     output: str | None = None,
     method: str | None = None,
@@ -431,7 +418,7 @@ def evaluate(
         for each in judgements
     ]
 
-    def scores(vectors: WordVectors, rows: Ints, other: Evaluation | None) -> Evaluation:
+    def scores(vectors: Readout, rows: Ints, other: Evaluation | None) -> Evaluation:
         found: list[AnalogyResult] = []
         if questions:
             unit = _unit(vectors, rows, output or vectors.output or "concat")

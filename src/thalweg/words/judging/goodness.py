@@ -10,7 +10,7 @@ from thalweg.errors import InputError
 from thalweg.words.solving import holdout, objective
 from thalweg.words.solving.objective import Floats, Table
 from thalweg.words.solving.settings import Settings
-from thalweg.words.wordvectors import WordVectors
+from thalweg.words.vectors.readout import Readout
 
 _BLOCK = 1 << 18  # pairs at a time
 
@@ -30,7 +30,7 @@ class Fit:
     held_out: Fit | None = None
 
 
-def predictions(table: Table, vectors: WordVectors) -> Floats:
+def predictions(table: Table, vectors: Readout) -> Floats:
     """<u_i, k_j> for every entry of a table.   (nnz,)"""
     rows = np.repeat(np.arange(len(vectors), dtype=np.int32), np.diff(table.indptr))
     predicted = np.empty(len(rows), np.float32)
@@ -55,7 +55,7 @@ def of_table(table: Table, predicted: Floats) -> Fit:
     return Fit(len(errors) // 2, r2, float(np.average(errors, weights=weights)), missed**0.5)
 
 
-def of_vectors(vectors: WordVectors) -> Fit:
+def of_vectors(vectors: Readout) -> Fit:
     """The fit of vectors to the counts that they came from. Raises InputError if those are not at hand."""
     counts = vectors.pair_counts
     if counts is None:
@@ -68,7 +68,7 @@ def of_vectors(vectors: WordVectors) -> Fit:
     return of_both(*holdout.split(table, settings.holdout, settings.seed), vectors)
 
 
-def of_both(seen: Table, held_out: Table, vectors: WordVectors) -> Fit:
+def of_both(seen: Table, held_out: Table, vectors: Readout) -> Fit:
     """The fit to the pairs that the solver saw, and to those that it did not."""
     seen_fit, other = (of_table(table, predictions(table, vectors)) for table in (seen, held_out))
     return replace(seen_fit, held_out=other)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 Question = tuple[str, str, str, str]
 
@@ -108,7 +108,7 @@ ZH = _table("""
 """)
 
 
-def ranks(vectors: WordVectors, questions: list[Question]) -> list[tuple[Question, int, str]]:
+def ranks(vectors: Readout, questions: list[Question]) -> list[tuple[Question, int, str]]:
     """For every question that the vectors know: (question, rank of the right answer, the word that came first)."""
     unit = vectors.unit("concat")
     answers = []

@@ -15,7 +15,7 @@ from thalweg import fonts, style
 from thalweg.errors import visible
 from thalweg.page import Exhibit, Markup, document, exhibit_html, join, raw_svg, table, tag
 from thalweg.words.pictures import labels
-from thalweg.words.pictures.maps import NAMES, Doubles, WordMap
+from thalweg.words.pictures.plane import NAMES, Doubles, Plane
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ COLOURS = (*style.CYCLE, style.BLACK, style.YELLOW)
 MARGIN = 6.0  # points around the points
 
 
-def figure(word_map: WordMap) -> tuple[Figure, int]:
+def figure(word_map: Plane) -> tuple[Figure, int]:
     """The figure, and how many of the words are named in it."""
     n = len(word_map)
     height = float(np.clip(2.6 + 0.026 * n, 3.2, 7.8))
@@ -61,7 +61,7 @@ def _in_points(xy: Doubles, frame: tuple[float, float]) -> Doubles:
     return np.asarray(MARGIN + np.where(extent > 0, (xy - low) / np.where(extent > 0, extent, 1), 0.5) * inner)
 
 
-def _names(axes: Any, word_map: WordMap, points: Doubles, frame: tuple[float, float]) -> int:
+def _names(axes: Any, word_map: Plane, points: Doubles, frame: tuple[float, float]) -> int:
     """Write the names that find room, and return their number."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -95,7 +95,7 @@ def shortened(word: str) -> str:
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
-def _title(word_map: WordMap) -> str:
+def _title(word_map: Plane) -> str:
     n = "1 word" if len(word_map) == 1 else f"{len(word_map):,} words"
     if word_map.method == "pca":
         return f"{n} along their two main directions"
@@ -122,7 +122,7 @@ def luminance(rgb: Doubles) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def png(word_map: WordMap) -> bytes:
+def png(word_map: Plane) -> bytes:
     """The picture as a PNG file. Warns, once, of characters that no font here has."""
     if missing := fonts.lacking(map(shortened, word_map.words[:MOST_NAMES])):
         chinese = any("\u4e00" <= ch <= "\u9fff" for ch in missing)
@@ -136,17 +136,17 @@ def png(word_map: WordMap) -> bytes:
     return out.getvalue()
 
 
-def svg(word_map: WordMap) -> str:
+def svg(word_map: Plane) -> str:
     """The picture as one `<svg>` element."""
     return _drawn(word_map)[0]
 
 
-def _drawn(word_map: WordMap) -> tuple[str, int]:
+def _drawn(word_map: Plane) -> tuple[str, int]:
     fig, named = figure(word_map)
     return style.svg(fig, f"{_title(word_map)}: {', '.join(map(shortened, word_map.words[:8]))}"), named
 
 
-def page(word_map: WordMap) -> str:
+def page(word_map: Plane) -> str:
     """A whole page: the picture, what it shows, and the words of each group."""
     picture, named = _drawn(word_map)
     n = len(word_map)
@@ -172,7 +172,7 @@ def page(word_map: WordMap) -> str:
     return document(_title(word_map), body)
 
 
-def _words(group: list[str], word_map: WordMap) -> list[object]:
+def _words(group: list[str], word_map: Plane) -> list[object]:
     """The words of a group with commas, those asked for in bold."""
     asked = set(word_map.words[: word_map.asked])
     shown = [tag("strong", word) if word in asked else word for word in group]

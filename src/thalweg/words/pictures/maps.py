@@ -14,81 +14,46 @@ import importlib
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, MissingExtraError, near_misses, whole_number
+from thalweg.files import atomic, check_file, write_text
+from thalweg.words.pictures import drawing
+from thalweg.words.pictures.plane import NAMES, Doubles, Plane
+from thalweg.words.vectors import queries
 from thalweg.words.vectors.stopwords import STOPWORDS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
-Doubles = npt.NDArray[np.float64]
 METHODS = ("pca", "tsne", "umap")
 SUFFIXES = (".png", ".svg", ".html", ".json")
 N = 200  # words
 MOST_GROUPS = 12  # as many shapes as can be told apart
 LEAST = {"pca": 1, "tsne": 4, "umap": 4}  # words that a method needs
-NAMES = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 
 
-@dataclass(frozen=True, eq=False)
-class WordMap:
-    """Words in the plane.
-
-    words: by rank, the first are named first; xy (n, 2) float64; cluster (n,) int64, group 0 the largest; method: "pca", "tsne" or
-    "umap"; asked: the first so many were asked for by name, the others are their neighbours; shares: the part of the variance
-    that each axis holds, for "pca". Made by `WordVectors.map`.
-    """
-
-    words: list[str]
-    xy: Doubles
-    cluster: npt.NDArray[np.int64]
-    method: str
-    asked: int = 0
-    shares: tuple[float, float] | None = None
-
-    def __len__(self) -> int:
-        return len(self.words)
+class WordMap(Plane):
+    """Words in the plane, and their pictures: a `Plane` that draws itself. Made by `WordVectors.map`."""
 
     def __repr__(self) -> str:
         return f"WordMap({len(self):,} words, {NAMES[self.method]}, {self.n_clusters} groups)"
-
-    @property
-    def n_clusters(self) -> int:
-        return int(self.cluster.max()) + 1 if len(self) else 0
-
-    def groups(self) -> list[list[str]]:
-        """The words of each cluster, by rank."""
-        return [[self.words[j] for j in np.flatnonzero(self.cluster == group)] for group in range(self.n_clusters)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """What JSON holds: the method and, for each word, x, y and cluster."""
-        points = [
-            {"word": word, "x": float(x), "y": float(y), "cluster": int(group)}
-            for word, (x, y), group in zip(self.words, self.xy, self.cluster, strict=True)
-        ]
-        return {"method": self.method, "asked": self.asked, "shares": self.shares, "words": points}
 
     def plot(self) -> Figure:
         """A new figure with names that do not overlap; those without room are left out, their marks stay.
 
         Warns once, naming the remedy, if the fonts here lack characters of the words.
         """
-        from thalweg.words.pictures import drawing
-
         return drawing.figure(self)[0]
 
     def svg(self) -> str:
         """The picture as one `<svg>` element, its words as text."""
-        from thalweg.words.pictures import drawing
-
         return drawing.svg(self)
 
     def _repr_html_(self) -> str:
@@ -99,17 +64,12 @@ class WordMap:
 
         Raises InputError for another suffix, OutputExistsError if there is such a file, StorageError; then nothing changed.
         """
-        from thalweg.files import atomic, write_text
-        from thalweg.words.formats import check_file
-
         path = Path(path)
         kind = suffix_of(path)
         check_file(path, overwrite)
         if kind == ".json":
             write_text(path, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
             return
-        from thalweg.words.pictures import drawing
-
         if kind == ".png":
             picture = drawing.png(self)
             with atomic(path) as out:
@@ -128,7 +88,7 @@ def suffix_of(path: Path) -> str:
 
 
 def map_words(
-    wv: WordVectors,
+    wv: Readout,
     words: str | Sequence[str] | None = None,
     *,
     n: int = N,
@@ -178,7 +138,7 @@ def map_words(
     return WordMap([wv.words[place] for place in places], xy, _clusters(unit, k, number), method, asked, shares)
 
 
-def telling(wv: WordVectors, n: int) -> list[int]:
+def telling(wv: Readout, n: int) -> list[int]:
     """The n most frequent words without stop words, single characters and numbers; if nothing is left, the n most frequent."""
     dull = {word for words in STOPWORDS.values() for word in words}
     places = []
@@ -190,13 +150,13 @@ def telling(wv: WordVectors, n: int) -> list[int]:
     return places or list(range(min(n, len(wv))))
 
 
-def _with_neighbours(wv: WordVectors, words: str | Sequence[str], neighbours: int, output: str | None) -> tuple[list[int], int]:
+def _with_neighbours(wv: Readout, words: str | Sequence[str], neighbours: int, output: str | None) -> tuple[list[int], int]:
     """The numbers of the words given, then of their neighbours, each once; and how many were given."""
     given = list(dict.fromkeys(wv.place(word) for word in ([words] if isinstance(words, str) else words)))
     if not given:
         msg = "the list of words to map is empty"
         raise InputError(msg)
-    near = [wv.similar(wv.words[place], topn=neighbours, output=output) for place in given] if neighbours else []
+    near = [queries.similar(wv, wv.words[place], topn=neighbours, output=output) for place in given] if neighbours else []
     ranked = [
         wv.index[answers[k][0]] for k in range(neighbours) for answers in near if k < len(answers)
     ]  # the nearest of each first

@@ -13,9 +13,10 @@ from thalweg import style
 from thalweg.page import Exhibit, raw_svg
 from thalweg.words.judging import goodness
 from thalweg.words.pictures import drawing, labels
-from thalweg.words.pictures.maps import telling
+from thalweg.words.pictures.maps import map_words, telling
 from thalweg.words.solving import objective
-from thalweg.words.wordvectors import WordVectors
+from thalweg.words.vectors.readout import Readout
+from thalweg.words.vectors.texts import importance
 
 N_POINTS = 600  # of a scatter plot
 MAPPED = 100  # words of the map: names for most of them find room
@@ -32,7 +33,7 @@ def energy(path: list[float], text: dict[str, str]) -> Exhibit:
     return Exhibit(raw_svg(picture), text["energy_caption"].format(first=first, last=last))
 
 
-def fit(pairs: objective.Table, vectors: WordVectors, text: dict[str, str]) -> tuple[str, Exhibit]:
+def fit(pairs: objective.Table, vectors: Readout, text: dict[str, str]) -> tuple[str, Exhibit]:
     """Weighted R² over all pairs seen, and a scatter plot of some."""
     predicted = goodness.predictions(pairs, vectors)
     found = goodness.of_table(pairs, predicted)
@@ -60,11 +61,11 @@ def _shaded(colour: str, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.flo
     return np.column_stack([np.tile(to_rgb(colour), (len(weights), 1)), opacity])
 
 
-def word_map(vectors: WordVectors, text: dict[str, str]) -> Exhibit | None:
+def word_map(vectors: Readout, text: dict[str, str]) -> Exhibit | None:
     """The most frequent words that say something in the plane, None for a handful of them."""
     if len(telling(vectors, LEAST)) < LEAST:
         return None
-    found = vectors.map(n=MAPPED, method="tsne")
+    found = map_words(vectors, n=MAPPED, method="tsne")
     facts = {
         "n": f"{len(found):,}",
         "groups": found.n_clusters,
@@ -76,11 +77,11 @@ def word_map(vectors: WordVectors, text: dict[str, str]) -> Exhibit | None:
     return Exhibit(raw_svg(picture), text["map_caption"].format(**facts, named=named))
 
 
-def lengths(vectors: WordVectors, shown: Sequence[str], text: dict[str, str]) -> tuple[str, Exhibit] | None:
+def lengths(vectors: Readout, shown: Sequence[str], text: dict[str, str]) -> tuple[str, Exhibit] | None:
     """Spearman's correlation of |v| and -ln P over all words, and a plot in which the words `shown` are named."""
     if len(vectors) < LEAST:
         return None
-    table = vectors.importance(vectors.words)
+    table = importance(vectors, vectors.words)
     norm = {row.word: row.norm for row in table.rows}
     rarity = {row.word: row.rarity or 0.0 for row in table.rows}
     # by rank in equal steps of its logarithm, since most words are rare

@@ -107,7 +107,7 @@ def read(
             scanner = _read_sources(found, rules, spill, report, progress)
     report.bad_bytes += scanner.bad_bytes
     report.dropped_words = scanner.dropped_words
-    if scanner.n_words == 0 and not (scanner.runs and scanner.runs.runs):
+    if scanner.n_words == 0 and not (scanner.runs and scanner.runs.reached):
         raise corpora.nothing_left(report)
     return _with_vocabulary(scanner, rules, report, spill, check)
 
@@ -300,7 +300,7 @@ def _counted(scanner: Numbered) -> tuple[npt.NDArray[np.int64], int]:
 def _whole(scanner: Scanner, rules: Rules, report: corpora.Report) -> Numbered:
     """The scanner, or what was set aside merged."""
     runs = scanner.runs
-    if runs is None or not runs.runs:
+    if not isinstance(runs, vocabulary.Runs) or not runs.runs:
         return scanner
     scanner.set_aside(runs, last=True)
     report.pruned = runs.pruned

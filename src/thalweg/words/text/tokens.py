@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,6 @@ import numpy.typing as npt
 from thalweg.files import append
 from thalweg.jit import kernel
 from thalweg.words.text.characters import IGNORED, JOINER, MARK, ODD, PLANE, POINT, TAGS, Characters, Lazily
-
-if TYPE_CHECKING:
-    from thalweg.words.text.vocabulary import Runs
 
 EDGE = -1  # in a stream of word numbers: no window reaches across it
 OUT = -2  # a word that is left out
@@ -319,6 +316,15 @@ class Numbered(Protocol):
     def ids(self) -> npt.NDArray[np.int32]: ...
 
 
+class Spill(Protocol):
+    """Where words go that have outgrown `limit` bytes (`thalweg.words.text.vocabulary.Runs`)."""
+
+    limit: int
+    reached: int
+
+    def take(self, table: Table, counts: npt.NDArray[np.int64], reached: int, last: bool) -> None: ...
+
+
 class Scanner:
     """Feed it bytes; it keeps the stream of word numbers and the words.
 
@@ -333,7 +339,7 @@ class Scanner:
         unit: str = "line",
         characters: Characters | None = None,
         spill: tuple[Path, int] | None = None,
-        runs: Runs | None = None,
+        runs: Spill | None = None,
         little: bool = False,
     ) -> None:
         self._characters = characters or Characters()
@@ -423,7 +429,7 @@ class Scanner:
         self._state[_NEWLINES] = 0
         self._newlines_end = end
 
-    def set_aside(self, runs: Runs, last: bool = False) -> None:
+    def set_aside(self, runs: Spill, last: bool = False) -> None:
         """Hand the words to `runs`, with how often each occurred since it took the ones before. last: no more will follow."""
         if self._spill is None:
             msg = "words are set aside where the stream goes to a file"

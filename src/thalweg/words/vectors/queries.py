@@ -20,15 +20,15 @@ import numpy.typing as npt
 
 from thalweg.errors import ExpressionError, InputError, UnknownWordError, near_misses, whole_number
 from thalweg.words.vectors.expression import parse
+from thalweg.words.vectors.lengths import Floats, both_lengths, positive
 from thalweg.words.vectors.ranked import Ranked
 
 if TYPE_CHECKING:
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 METHODS = ("add", "mul")
 RELATED = ("pmi", "cosine")  # what `by` can be
 BATCH = 1 << 25  # scores held at a time by a batch of questions: 128 MiB
-Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 
@@ -44,7 +44,7 @@ def checked(name: str, value: str, choices: tuple[str, ...]) -> str:
 
 
 def allowed(
-    wv: WordVectors, restrict: int | None, min_count: int | None, min_norm: float | None, output: str | None = None
+    wv: Readout, restrict: int | None, min_count: int | None, min_norm: float | None, output: str | None = None
 ) -> tuple[int, npt.NDArray[np.bool_] | None]:
     """How many of the first words can answer, and which of them (n,), None for all. Raises InputError."""
     n = wv.among("restrict", restrict)
@@ -64,7 +64,7 @@ def allowed(
 
 
 def best(
-    wv: WordVectors,
+    wv: Readout,
     scores: Floats,
     without: Iterable[int],
     topn: int,
@@ -109,7 +109,7 @@ def _at_most_the_kth(scores: Floats, k: int, block: int = 256) -> np.float32:
 # related
 
 
-def pieces(wv: WordVectors, word: object) -> tuple[list[int], str]:
+def pieces(wv: Readout, word: object) -> tuple[list[int], str]:
     """The numbers of a word, and a note: a Chinese query that is no word is read as the group of its pieces.
 
     Raises UnknownWordError unless the word, or each of several pieces, is known.
@@ -129,12 +129,12 @@ def pieces(wv: WordVectors, word: object) -> tuple[list[int], str]:
 NOT_PMI = "these vectors were not fitted to mutual information, so the score is an inner product and no more (--by cosine)"
 
 
-def measured(wv: WordVectors, by: str) -> tuple[str, str]:
+def measured(wv: Readout, by: str) -> tuple[str, str]:
     """What the scores of relatedness are, and a note where they are not what was asked for."""
     return (by, "") if by != "pmi" or wv.estimates_pmi else ("inner product", NOT_PMI)
 
 
-def check_estimates_pmi(wv: WordVectors) -> None:
+def check_estimates_pmi(wv: Readout) -> None:
     """Raise InputError for vectors whose inner products are no mutual information."""
     if not wv.estimates_pmi:
         msg = f"{wv.name} was not fitted to mutual information: its inner products say nothing about how often words meet"
@@ -142,7 +142,7 @@ def check_estimates_pmi(wv: WordVectors) -> None:
 
 
 def related_many(
-    wv: WordVectors,
+    wv: Readout,
     groups: Sequence[tuple[Sequence[object], Sequence[object]]],
     *,
     by: str = "pmi",
@@ -165,7 +165,7 @@ def related_many(
         named.append([place for _, places, _ in read for place in places])
         notes.append("; ".join(note for note in (*(note for _, _, note in read), doubt) if note))
     if by == "cosine":
-        u, k = (side / _lengths(u, k)[:, None] for side in (u, k))
+        u, k = (side / both_lengths(u, k)[:, None] for side in (u, k))
     found = []
     step = max(1, BATCH // n)
     for first in range(0, len(groups), step):
@@ -176,7 +176,7 @@ def related_many(
     return found
 
 
-def products(wv: WordVectors, u: Floats, k: Floats, n: int) -> Floats:
+def products(wv: Readout, u: Floats, k: Floats, n: int) -> Floats:
     """(<k_j, u> + <u_j, k>)/2 of the first n words j, for each row of u and k.   (m, dim) -> (m, n)"""
     word, context = np.asarray(wv.word)[:n], np.asarray(wv.context)[:n]
     if len(u) == 1:  # the matrix-vector product, which streams the rows
@@ -191,26 +191,40 @@ def products(wv: WordVectors, u: Floats, k: Floats, n: int) -> Floats:
     return np.asarray(scores)
 
 
-def lengths(sides: Sequence[Any]) -> Floats:
-    """The length of each row of [u, k].   (n, dim) each -> (n,)"""
-    return np.asarray(np.sqrt(sum(np.einsum("nd,nd->n", side, side) for side in sides)))
+# similar
 
 
-def _lengths(u: Any, k: Any) -> Any:
-    """sqrt((|u|^2 + |k|^2)/2), 1 where it is 0.   (n, dim) -> (n,)"""
-    return positive(np.sqrt((np.einsum("nd,nd->n", u, u) + np.einsum("nd,nd->n", k, k)) / 2))
-
-
-def positive(lengths: Any) -> Any:
-    """Lengths to divide by: 1 for 0, so that what has no length has the cosine 0."""
-    return np.where(lengths > 0, lengths, 1)
+def similar(
+    wv: Readout,
+    word: str,
+    *,
+    contexts: int | None = None,
+    topn: int = 10,
+    limits: tuple[int | None, int | None, float | None] = (None, None, None),
+    output: str | None = None,
+    guess: bool = False,
+) -> Ranked:
+    """`WordVectors.similar`: the cosine of outputs, or the correlation of profiles over the first contexts."""
+    if guess and contexts is not None:
+        msg = "guess=True goes without contexts: letters say nothing about single contexts"
+        raise InputError(msg)
+    if guess and not known(wv, word):
+        asked, places, note = wv.guess(word, output), [], f"{word} is not known: this is what its letters say"
+        unit = wv.unit(output)
+    else:
+        places, note = [wv.place(word)], ""
+        unit = wv.unit(output) if contexts is None else wv.profiles(contexts)
+        asked = unit[places[0]]
+    n, keep = allowed(wv, *limits, output)
+    score = "cosine" if contexts is None else "correlation"
+    return best(wv, unit[:n] @ asked, places, topn, keep, score=score, note=note)
 
 
 # analogy
 
 
 def analogy(
-    wv: WordVectors,
+    wv: Readout,
     a: str,
     b: str | None,
     c: str | None,
@@ -256,7 +270,7 @@ def analogy(
     return best(wv, unit[:n] @ (target / length), places, topn, keep, score="cosine", note=note)
 
 
-def terms_of(wv: WordVectors, expression: str) -> list[tuple[int, str]]:
+def terms_of(wv: Readout, expression: str) -> list[tuple[int, str]]:
     """The signed words of an expression; signs without spaces count where they leave known words: 机场-飞机+火车."""
     terms = parse(expression)
     spaced = re.sub(r"[+\-−–]", r" \g<0> ", expression)
@@ -268,7 +282,7 @@ def terms_of(wv: WordVectors, expression: str) -> list[tuple[int, str]]:
     return terms
 
 
-def known(wv: WordVectors, word: str) -> bool:
+def known(wv: Readout, word: str) -> bool:
     """Whether a word, spelled as the corpus was, is in the vocabulary."""
     try:
         wv.place(word)
@@ -280,16 +294,7 @@ def known(wv: WordVectors, word: str) -> bool:
 # the model as a whole
 
 
-def norms_of(rows: Any, block: int = 1 << 15) -> Floats:
-    """The length of every row, a block at a time.   (n, dim) -> (n,)"""
-    out = np.empty(len(rows), np.float32)
-    for first in range(0, len(rows), block):
-        part = np.asarray(rows[first : first + block])
-        out[first : first + block] = np.sqrt(np.einsum("nd,nd->n", part, part))
-    return out
-
-
-def normaliser(wv: WordVectors, n: int) -> Doubles:
+def normaliser(wv: Readout, n: int) -> Doubles:
     """`WordVectors.normaliser`: sum_j P(j) e^PMI^(i, j) for the first n words i.   (n,)"""
     n = whole_number("n", n, least=1)
     total = int(np.sum(wv.counts)) if wv.has_counts else 0
@@ -317,13 +322,11 @@ __all__ = [
     "check_estimates_pmi",
     "checked",
     "known",
-    "lengths",
     "measured",
     "normaliser",
-    "norms_of",
     "pieces",
-    "positive",
     "products",
     "related_many",
+    "similar",
     "terms_of",
 ]

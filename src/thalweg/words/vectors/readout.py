@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, near_misses, quoted
+from thalweg.words.counts.table import CooccurrenceCounts
 from thalweg.words.solving.settings import OUTPUTS
 from thalweg.words.text.wording import Wording
-from thalweg.words.vectors import queries, spelling
+from thalweg.words.vectors import spelling
+from thalweg.words.vectors.lengths import lengths_of, norms_of
 from thalweg.words.vectors.subwords import Subwords
 
 _BLOCK = 1 << 15  # rows read off at a time
@@ -127,6 +129,12 @@ class Readout:
         made_by = self.info.get("settings", {}).get("objective") if "format" in self.info or "settings" in self.info else "unknown"
         return made_by is not None and made_by != "glove"
 
+    @functools.cached_property
+    def pair_counts(self) -> CooccurrenceCounts | None:
+        """The co-occurrence counts that the vectors were fitted to, memory-mapped, if they lie beside them in `counts/`."""
+        path = None if self.folder is None else self.folder / "counts"
+        return CooccurrenceCounts.open(path, verify=False) if path is not None and path.is_dir() else None
+
     def cut(self, text: str, *, segment: bool = True) -> list[str]:
         """The words of a text by the rule that the corpus was read with; segment=False leaves Chinese words as they are typed.
 
@@ -156,9 +164,9 @@ class Readout:
         if self.letters is None or self.subwords == 0:
             return vectors
         spelled = self._spelled(self.letters[places], output)
-        lengths = queries.lengths([u] if k is None else [u, k])[:, None]
+        lengths = lengths_of([u] if k is None else [u, k])[:, None]
         turned = vectors + np.float32(self.subwords) * lengths * spelled
-        before, after = queries.lengths([vectors]), queries.lengths([turned])
+        before, after = lengths_of([vectors]), lengths_of([turned])
         return np.asarray(turned * (before / np.where(after > 0, after, 1))[:, None])
 
     def _spelled(self, predictions: npt.NDArray[Any], output: str) -> npt.NDArray[np.float32]:
@@ -201,14 +209,14 @@ class Readout:
     def norms(self, output: str | None = None) -> npt.NDArray[np.float32]:
         """The length of every output vector: the importance of a word.   (n_words,)"""
         step = 1 << 15
-        parts = [queries.norms_of(self.vectors_of(slice(k, k + step), output)) for k in range(0, len(self), step)]
+        parts = [norms_of(self.vectors_of(slice(k, k + step), output)) for k in range(0, len(self), step)]
         return np.concatenate(parts)
 
     @functools.cached_property
     def relation_norms(self) -> npt.NDArray[np.float32]:
         """sqrt((|u|^2 + |k|^2)/2), which makes a cosine of an estimated mutual information.   (n_words,)"""
-        lengths = queries.norms_of(self.word)
-        return lengths if self.shared else np.sqrt((lengths**2 + queries.norms_of(self.context) ** 2) / 2)
+        lengths = norms_of(self.word)
+        return lengths if self.shared else np.sqrt((lengths**2 + norms_of(self.context) ** 2) / 2)
 
     def rebalance(self, power: float) -> Self:
         """The same fit with its output's columns scaled by spectrum^(power - 1/2); inner products of PMI stay as they are."""

@@ -10,7 +10,7 @@ DIR/vocab.json           the words; word_counts.npy (n_words,) int64 where they 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,16 @@ from thalweg.errors import DamagedFileError
 from thalweg.files import manifest_of
 from thalweg.threads import blocks
 from thalweg.words.solving.settings import OUTPUTS
+from thalweg.words.vectors.readout import Readout
 from thalweg.words.vectors.subwords import Subwords
-from thalweg.words.wordvectors import WordVectors
 
+V = TypeVar("V", bound=Readout)
 KIND = "thalweg-words"
 VERSION = 1
 COUNTS = "thalweg-counts"  # what may be given by mistake
 
 
-def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
+def save(vectors: Readout, path: Path, overwrite: bool = False) -> None:
     """Write a bundle. Raises OutputExistsError or StorageError; then nothing changed."""
     tensors: dict[str, npt.NDArray[Any]] = {"word": vectors.word, "spectrum": vectors.spectrum}
     if not vectors.shared:
@@ -54,8 +55,8 @@ def save(vectors: WordVectors, path: Path, overwrite: bool = False) -> None:
         }
 
 
-def load(path: Path, verify: bool | int = True) -> WordVectors:
-    """Open a bundle. Raises MissingFileError, or DamagedFileError for anything that is not what the manifest promises."""
+def load(kind: type[V], path: Path, verify: bool | int = True) -> V:
+    """Open a bundle as vectors of a kind. Raises MissingFileError; DamagedFileError for what is not as the manifest promises."""
     if manifest_of(path).get("format") == COUNTS:
         msg = f"{path} holds {COUNTS!r}: these are counts; make vectors of them with thalweg words solve"
         raise DamagedFileError(msg)
@@ -88,7 +89,7 @@ def load(path: Path, verify: bool | int = True) -> WordVectors:
     if not sound or output not in (None, *OUTPUTS):
         msg = f"{path}: the manifest is damaged"
         raise DamagedFileError(msg)
-    found = WordVectors(
+    found = kind(
         words, counts, **tensors, energy_path=energies, info=info, name=str(path), output=output, power=float(power),
         letters=letters, ngrams=ngrams, subwords=float(subwords),
     )  # fmt: skip

@@ -23,11 +23,13 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, whole_number
 from thalweg.words.vectors import queries
+from thalweg.words.vectors.lengths import positive
 from thalweg.words.vectors.ranked import Ranked
+from thalweg.words.vectors.ranks import spearman
 
 if TYPE_CHECKING:
     from thalweg.words.text.corpus import Report
-    from thalweg.words.wordvectors import WordVectors
+    from thalweg.words.vectors.readout import Readout
 
 SIF = 1e-3  # a of the weights a/(a + P), as the paper has it
 WEIGHTS = ("sif",)
@@ -56,7 +58,7 @@ class Text:
         return int(self.times.sum())
 
 
-def cut(wv: WordVectors, text: object) -> Text:
+def cut(wv: Readout, text: object) -> Text:
     """The words of a text. Raises InputError if it has none, UnknownWordError if none of them is known."""
     if isinstance(text, Text):
         return text
@@ -104,14 +106,14 @@ def read_text(path: str | Path, encoding: str = "utf-8", json_key: str = "text")
     return "\n".join(parts), report
 
 
-def _sums(wv: WordVectors, text: Text) -> tuple[Doubles, Doubles]:
+def _sums(wv: Readout, text: Text) -> tuple[Doubles, Doubles]:
     """U and K, the sums of the word and of the context vectors.   (dim,) each"""
     times = text.times.astype(np.float64)
     return times @ wv.word[text.places], times @ wv.context[text.places]
 
 
 def keywords(
-    wv: WordVectors,
+    wv: Readout,
     text: str | Text,
     *,
     topn: int = 10,
@@ -131,7 +133,7 @@ def keywords(
     scores = (np.einsum("nd,nd->n", context, u) + np.einsum("nd,nd->n", word, k)) / 2
     if by == "cosine":
         lengths = [np.sqrt(((a**2).sum(axis=1) + (b**2).sum(axis=1)) / 2) for a, b in ((word, context), (u, k))]
-        scores = scores / queries.positive(lengths[0]) / queries.positive(lengths[1])
+        scores = scores / positive(lengths[0]) / positive(lengths[1])
     shown = text.places < n
     if keep is not None:
         shown[shown] = keep[text.places[shown]]
@@ -144,7 +146,7 @@ def keywords(
     return Ranked(ranked[:topn], score=measure, unknown=text.unknown, note=note)
 
 
-def similarity(wv: WordVectors, text: str | Text, other: str | Text, *, by: str = "cosine", output: str | None = None) -> float:
+def similarity(wv: Readout, text: str | Text, other: str | Text, *, by: str = "cosine", output: str | None = None) -> float:
     """`WordVectors.similarity`: the cosine of two sums of output vectors, or PMI(text; other) by additivity."""
     queries.checked("by", by, queries.RELATED)
     first, second = cut(wv, text), cut(wv, other)
@@ -158,7 +160,7 @@ def similarity(wv: WordVectors, text: str | Text, other: str | Text, *, by: str 
 
 
 def vector(
-    wv: WordVectors, text: str | Text, *, mean: bool = False, weights: str | None = None, output: str | None = None
+    wv: Readout, text: str | Text, *, mean: bool = False, weights: str | None = None, output: str | None = None
 ) -> npt.NDArray[np.float32]:
     """`WordVectors.vector`: the sum of a text's output vectors, each with its weight.   (dim,), concat: (2 dim,)"""
     if weights is not None:
@@ -171,12 +173,12 @@ def vector(
     return np.asarray(total / text.n_known if mean else total, np.float32)
 
 
-def sif(wv: WordVectors, a: float = SIF) -> Doubles:
+def sif(wv: Readout, a: float = SIF) -> Doubles:
     """The weights a/(a + P(word)). Raises InputError without the counts of the words.   (n_words,)"""
     return a / (a + _shares(wv, 'weights="sif"'))
 
 
-def _shares(wv: WordVectors, asked: str) -> Doubles:
+def _shares(wv: Readout, asked: str) -> Doubles:
     """P of every word: its share of the tokens.   (n_words,)"""
     total = int(np.sum(wv.counts)) if wv.has_counts else 0
     if total == 0:
@@ -210,11 +212,9 @@ class Importance:
 
 
 def importance(
-    wv: WordVectors, words: Iterable[str] | None = None, *, topn: int = 10, ascending: bool = False, output: str | None = None
+    wv: Readout, words: Iterable[str] | None = None, *, topn: int = 10, ascending: bool = False, output: str | None = None
 ) -> Importance:
     """`WordVectors.importance`: lengths beside -ln P, and how well their orders agree."""
-    from thalweg.words.judging.evaluation import spearman
-
     topn = whole_number("topn", topn, least=1)
     norms = np.asarray(wv.norms(output))
     asked = [words] if isinstance(words, str) else words
