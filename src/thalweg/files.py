@@ -178,7 +178,8 @@ def check_file(path: Path, overwrite: bool = False) -> None:
         msg = "- is no name for an output file, which is written whole or not at all: give it a name"
         raise InputError(msg)
     if path.exists() and not path.is_file():
-        msg = f"{path} is {'a folder' if path.is_dir() else 'a device or a pipe'}; the output is a regular file"
+        is_folder = path.is_dir()
+        msg = f"{path} is {'a folder: give the name of a file in it' if is_folder else 'a device or a pipe: give a regular file'}"
         raise OutputExistsError(msg)
     folder = path.absolute().parent
     if not folder.is_dir():

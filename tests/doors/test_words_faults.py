@@ -292,7 +292,7 @@ def test_a_real_ctrl_c_ends_a_fit_that_waits_for_text(tmp_path: Path) -> None:
 KILLED_FIT = """
 import os, signal, sys
 from thalweg.cli import program
-from thalweg.words import als
+from thalweg.words.solving import als
 als.descend = lambda *args, **options: os.kill(os.getpid(), signal.SIGKILL)
 program.run(["words", "fit", "corpus.txt", "--out", "vec", "--overwrite", "--dim", "4"])
 """

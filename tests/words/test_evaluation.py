@@ -21,6 +21,7 @@ from thalweg.words import WordVectors
 from thalweg.words.judging import analogies, questions
 from thalweg.words.judging import evaluation as ev
 from thalweg.words.judging.evaluation import METHODS, analogy_hits, analogy_ranks
+from thalweg.words.vectors import ranks
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -315,7 +316,7 @@ def test_spearman_is_that_of_scipy(values: list[tuple[int, int]]) -> None:
 
 def test_mean_ranks() -> None:
     """Ranks of (3, 1, 3, 2) are (3.5, 1, 3.5, 2)."""
-    assert ev._mean_ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1, 3.5, 2]
+    assert ranks._mean_ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1, 3.5, 2]
 
 
 def test_the_interval_is_fishers() -> None:

@@ -35,7 +35,8 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 PATCHES = """
 from thalweg import files
-from thalweg.words import checkpoints, counting, runs
+from thalweg.words.counts import blocks as runs, counting
+from thalweg.words.solving import checkpoints
 counting._LEAST_HELD, checkpoints.SECONDS, runs.FAN_IN = 500, 0.0, 3
 runs.budget = lambda *args: runs.Budget(400, 2000, 300)
 files._sync = files._sync_directory = lambda stream: None
