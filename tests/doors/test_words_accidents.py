@@ -14,14 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from thalweg import files
+from thalweg import files, work
 from thalweg.cli import program
 from thalweg.errors import InputError, StorageError
 from thalweg.words import fit, solve
-from thalweg.words.counts import blocks as runs
-from thalweg.words.counts import counting
+from thalweg.words.counts import blocks, counting
 from thalweg.words.counts.table import CooccurrenceCounts, count
-from thalweg.words.solving import checkpoints
 from thalweg.words.text.reading import read
 
 SMALL: dict[str, Any] = {"dim": 4, "min_count": 1, "window": 4, "epochs": 2, "tol": 0.0, "threads": 1, "memory": 4000}
@@ -31,9 +29,9 @@ SMALL: dict[str, Any] = {"dim": 4, "min_count": 1, "window": 4, "epochs": 2, "to
 def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every way of writing is taken: the stream, runs, merged runs, the table, checkpoints, vectors."""
     monkeypatch.setattr(counting, "_LEAST_HELD", 500)
-    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
-    monkeypatch.setattr(runs, "FAN_IN", 2)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(200, 2000, 300))
+    monkeypatch.setattr(work, "SECONDS", 0.0)
+    monkeypatch.setattr(blocks, "FAN_IN", 2)
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(200, 2000, 300))
     monkeypatch.setattr(files.os, "fsync", lambda descriptor: None)
 
 
@@ -110,11 +108,11 @@ def test_a_disk_full_at_any_step_of_a_fit_is_one_line_and_resume_gives_the_same_
 def test_a_disk_full_while_old_work_is_replaced_leaves_the_old_work(
     text: Path, tmp_path: Path, seam: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "SECONDS", 1e9)
+    monkeypatch.setattr(work, "SECONDS", 1e9)
     counts = count(read([list("abcd")] * 9, min_count=1))
     first = solve(counts, dim=2, out=tmp_path / "vec")
     counting.count([list("abcd")] * 9, min_count=1, out=tmp_path / "counts")
-    for name, work in (
+    for name, job in (
         ("vec", lambda: solve(counts, dim=3, out=tmp_path / "vec", overwrite=True)),
         ("counts", lambda: counting.count(text, min_count=1, memory=4000, out=tmp_path / "counts", overwrite=True)),
     ):
@@ -123,7 +121,7 @@ def test_a_disk_full_while_old_work_is_replaced_leaves_the_old_work(
             with pytest.MonkeyPatch.context() as patch:
                 Full(patch, seam, k)
                 with pytest.raises(StorageError, match="the disk is full"):
-                    work()
+                    job()
             now = content(tmp_path / name)
             assert {path: now.get(path) for path in before} == before, (name, k)
     assert CooccurrenceCounts.open(tmp_path / "counts").words == counts.words
@@ -245,7 +243,7 @@ def test_a_failure_that_cannot_be_resumed_leaves_nothing_on_disk(
     def broken(*args: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "merge_runs", broken)
+    monkeypatch.setattr(blocks, "merge_runs", broken)
     for function in (fit, counting.count):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
         with pytest.raises(KeyboardInterrupt):

@@ -20,7 +20,7 @@ from thalweg import console, files
 from thalweg.cli import program
 from thalweg.errors import OutputExistsError, StorageError, ThalwegError
 from thalweg.words import WordVectors
-from thalweg.words.fitting import BEGUN
+from thalweg.work import REPLACING
 
 TEXT = "the cat sat on the mat and the dog sat on the cat\n" * 20
 SEAMS = ["_open", "_write", "_sync", "_rename", "_sync_directory"]
@@ -33,7 +33,7 @@ def vectors(seed: int) -> WordVectors:
 
 def content(folder: Path) -> dict[str, bytes]:
     return (
-        {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name not in (files.LOCK, BEGUN)}
+        {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.name not in (files.LOCK, REPLACING)}
         if folder.exists()
         else {}
     )

@@ -20,8 +20,7 @@ from thalweg import files
 from thalweg.cli import program
 from thalweg.errors import InputError, UnknownWordError
 from thalweg.words import WordVectors, solve
-from thalweg.words.counts import blocks as runs
-from thalweg.words.counts import counting
+from thalweg.words.counts import blocks, counting
 from thalweg.words.counts.table import CooccurrenceCounts, count
 from thalweg.words.text.reading import read
 from thalweg.words.text.tokens import Scanner
@@ -95,7 +94,7 @@ def test_counts_on_disk_have_the_bytes_of_those_in_memory(
     expected = counting.count(text, min_count=2)
     if spilled:
         monkeypatch.setattr(counting, "_LEAST_HELD", 16)
-        monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(900, 1000, 200))
+        monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(900, 1000, 200))
     found = counting.count(text, min_count=2, out=tmp_path / "c", memory=128 if spilled else 1 << 40)
     expected.save(tmp_path / "again")
     for name in ("indptr.npy", "indices.npy", "values.npy", "vocab.json", "word_counts.npy"):
@@ -316,7 +315,7 @@ def test_standard_input_is_counted_in_blocks_as_well(text: Path, tmp_path: Path,
     import io
 
     monkeypatch.setattr(counting, "_LEAST_HELD", 16)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(900, 1000, 200))
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(900, 1000, 200))
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.read_bytes())))
     found = counting.count(Path("-"), min_count=2, out=tmp_path / "c", memory=128)
     assert np.array_equal(found.values, counting.count(text, min_count=2).values)

@@ -16,14 +16,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from thalweg import console, files
+from thalweg import console, files, work
 from thalweg.cli import program
 from thalweg.errors import InputError, OutputExistsError
 from thalweg.words import fit, solve
-from thalweg.words.counts import blocks as runs
-from thalweg.words.counts import counting
+from thalweg.words.counts import blocks, counting
 from thalweg.words.counts.table import CooccurrenceCounts
-from thalweg.words.solving import checkpoints
 
 SMALL: dict[str, Any] = {"dim": 6, "min_count": 1, "window": 4, "epochs": 3, "tol": 0.0, "threads": 1, "memory": 4000}
 KINDS: dict[str, dict[str, Any]] = {
@@ -35,10 +33,10 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 PATCHES = """
 from thalweg import files
-from thalweg.words.counts import blocks as runs, counting
-from thalweg.words.solving import checkpoints
-counting._LEAST_HELD, checkpoints.SECONDS, runs.FAN_IN = 500, 0.0, 3
-runs.budget = lambda *args: runs.Budget(400, 2000, 300)
+from thalweg import work
+from thalweg.words.counts import blocks, counting
+counting._LEAST_HELD, work.SECONDS, blocks.FAN_IN = 500, 0.0, 3
+blocks.budget = lambda *args: blocks.Budget(400, 2000, 300)
 files._sync = files._sync_directory = lambda stream: None
 """
 
@@ -47,9 +45,9 @@ files._sync = files._sync_directory = lambda stream: None
 def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream on disk, six blocks, two levels of merging, a checkpoint after every sweep."""
     monkeypatch.setattr(counting, "_LEAST_HELD", 500)
-    monkeypatch.setattr(checkpoints, "SECONDS", 0.0)
-    monkeypatch.setattr(runs, "FAN_IN", 3)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(400, 2000, 300))
+    monkeypatch.setattr(work, "SECONDS", 0.0)
+    monkeypatch.setattr(blocks, "FAN_IN", 3)
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(400, 2000, 300))
     for seam in ("_sync", "_sync_directory"):
         monkeypatch.setattr(files, seam, lambda stream: None)
 
@@ -159,7 +157,7 @@ def test_another_memory_after_an_interruption_gives_the_same_bytes(
     expected = counting.count(text, min_count=1)
     with pytest.raises(KeyboardInterrupt):
         counting.count(text, out=tmp_path / "c", min_count=1, memory=4000, progress=stopping("merging", 1, interrupt))
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(300, 2000, 100))
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(300, 2000, 100))
     found = counting.count(text, out=tmp_path / "c", min_count=1, memory=5000, resume=True)
     assert [a.tobytes() for a in (found.indptr, found.indices, found.values)] == [
         a.tobytes() for a in (expected.indptr, expected.indices, expected.values)
@@ -244,7 +242,9 @@ def test_resuming_where_nothing_is_begins(text: Path, tmp_path: Path) -> None:
 def test_finished_counts_of_other_options_are_refused(text: Path, tmp_path: Path, change: dict[str, Any]) -> None:
     fit(text, out=tmp_path / "vec", **SMALL)
     before = result(tmp_path / "vec")
-    with pytest.raises(OutputExistsError, match="counts of other texts or options, which cannot be resumed: use --overwrite"):
+    with pytest.raises(
+        OutputExistsError, match="counts of other texts or options: nothing to resume; replace them with --overwrite"
+    ):
         fit(text, out=tmp_path / "vec", resume=True, **(SMALL | change))
     assert result(tmp_path / "vec") == before
 

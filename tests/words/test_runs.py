@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from thalweg import files
 from thalweg.errors import InputError
-from thalweg.words.counts import blocks as runs
-from thalweg.words.counts import counting
+from thalweg.words.counts import blocks, counting
 from thalweg.words.counts.accumulate import joined, merged, rows_of
 from thalweg.words.counts.table import DISTANCES, CooccurrenceCounts, count, distance_weights
 from thalweg.words.text.reading import Tokens, read
@@ -27,11 +26,11 @@ TOKEN_LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=25), max_si
 NAMES = ("indptr", "indices", "values")
 
 
-def in_blocks(tokens: Tokens, weights: npt.NDArray[np.uint64], folder: Path, share: runs.Budget, threads: int = 1) -> list[Any]:
+def in_blocks(tokens: Tokens, weights: npt.NDArray[np.uint64], folder: Path, share: blocks.Budget, threads: int = 1) -> list[Any]:
     """(indptr, indices, values) by way of runs on disk."""
-    found = runs.count_blocks(tokens, weights, folder, share, threads, None)
+    found = blocks.count_blocks(tokens, weights, folder, share, threads, None)
     n_words = len(tokens.words)
-    return list(joined(list(runs.merge_runs(found, n_words, share, threads, None)), n_words))
+    return list(joined(list(blocks.merge_runs(found, n_words, share, threads, None)), n_words))
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +70,7 @@ def test_blocks_of_any_size_add_up_to_the_whole(
     tokens = read(lists, min_count=1)
     weights, _ = distance_weights(window, distance)
     with tempfile.TemporaryDirectory() as folder:
-        found = in_blocks(tokens, weights, Path(folder), runs.Budget(block, task, chunk), threads)
+        found = in_blocks(tokens, weights, Path(folder), blocks.Budget(block, task, chunk), threads)
     assert same_table(found, count(tokens, window=window, distance=distance))
 
 
@@ -91,7 +90,7 @@ def test_with_gaps_rare_words_keep_their_places(lists: list[list[str]], least: i
     counts = count(tokens, window=window, distance="linear")
     assert np.array_equal(counts.to_scipy().toarray() * counts.scale, expected)
     with tempfile.TemporaryDirectory() as folder:
-        found = in_blocks(tokens, weights, Path(folder), runs.Budget(block, 30, 20))
+        found = in_blocks(tokens, weights, Path(folder), blocks.Budget(block, 30, 20))
     assert same_table(found, counts)
 
 
@@ -101,14 +100,14 @@ def test_blocks_of_a_larger_text_add_up_to_the_whole(zipf: Tokens, tmp_path: Pat
     tokens = zipf if block > 7 else replace(zipf, ids=zipf.ids[:300])
     if block == 7:
         tokens = replace(tokens, counts=np.maximum(1, np.bincount(tokens.ids[tokens.ids >= 0], minlength=len(zipf.words))))
-    found = in_blocks(tokens, weights, tmp_path, runs.Budget(block, 3000, 500), 2)
+    found = in_blocks(tokens, weights, tmp_path, blocks.Budget(block, 3000, 500), 2)
     assert same_table(found, count(tokens, window=5))
 
 
 def test_the_blocks_cover_the_stream_once() -> None:
-    assert runs.blocks_of(10, 4) == [(0, 4), (4, 8), (8, 10)]
-    assert runs.blocks_of(8, 4) == [(0, 4), (4, 8)]
-    assert runs.blocks_of(3, 10) == [(0, 3)]
+    assert blocks.blocks_of(10, 4) == [(0, 4), (4, 8), (8, 10)]
+    assert blocks.blocks_of(8, 4) == [(0, 4), (4, 8)]
+    assert blocks.blocks_of(3, 10) == [(0, 3)]
 
 
 @given(st.lists(st.integers(-1, 4), min_size=2, max_size=40), st.integers(1, 6), st.data())
@@ -134,9 +133,9 @@ def test_ghosts_are_counted_with_what_follows_and_never_among_themselves(ids: li
 def test_runs_merged_in_several_levels_are_those_merged_at_once(
     zipf: Tokens, tmp_path: Path, fan_in: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "FAN_IN", fan_in)
+    monkeypatch.setattr(blocks, "FAN_IN", fan_in)
     weights, _ = distance_weights(5, "harmonic")
-    found = in_blocks(zipf, weights, tmp_path, runs.Budget(800, 1 << 14, 1 << 14))
+    found = in_blocks(zipf, weights, tmp_path, blocks.Budget(800, 1 << 14, 1 << 14))
     assert same_table(found, count(zipf, window=5))
     levels = {path.name.split("-")[1] for path in tmp_path.glob("merged-*")}
     assert levels == {2: {"1", "2", "3"}, 3: {"1", "2"}, 64: set()}[fan_in]
@@ -147,17 +146,17 @@ def test_runs_cut_otherwise_than_before_are_made_and_merged_anew(
     zipf: Tokens, tmp_path: Path, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resumed with another --memory the blocks are others under the same names: sums of the old ones were taken for theirs once."""
-    monkeypatch.setattr(runs, "FAN_IN", 3)
+    monkeypatch.setattr(blocks, "FAN_IN", 3)
     weights, _ = distance_weights(5, "harmonic")
-    in_blocks(zipf, weights, tmp_path, runs.Budget(800, 1 << 14, 1 << 14))
-    found = in_blocks(zipf, weights, tmp_path, runs.Budget(block, 1 << 14, 1 << 14))
+    in_blocks(zipf, weights, tmp_path, blocks.Budget(800, 1 << 14, 1 << 14))
+    found = in_blocks(zipf, weights, tmp_path, blocks.Budget(block, 1 << 14, 1 << 14))
     assert same_table(found, count(zipf, window=5))
 
 
 def test_whole_runs_are_kept_and_damaged_ones_made_again(zipf: Tokens, tmp_path: Path) -> None:
     weights, _ = distance_weights(3, "uniform")
-    share = runs.Budget(1000, 1 << 14, 1 << 14)
-    found = runs.count_blocks(zipf, weights, tmp_path, share, 1, None)
+    share = blocks.Budget(1000, 1 << 14, 1 << 14)
+    found = blocks.count_blocks(zipf, weights, tmp_path, share, 1, None)
     assert len(found) > 6
     before = [(run / "values.npy").stat().st_mtime_ns for run in found]
     data = bytearray((found[1] / "values.npy").read_bytes())
@@ -166,10 +165,10 @@ def test_whole_runs_are_kept_and_damaged_ones_made_again(zipf: Tokens, tmp_path:
     (found[2] / "manifest.json").unlink()
     shutil.rmtree(found[3])
     (found[4] / "indices.npy").unlink()
-    assert runs.count_blocks(zipf, weights, tmp_path, share, 1, None) == found
+    assert blocks.count_blocks(zipf, weights, tmp_path, share, 1, None) == found
     after = [(run / "values.npy").stat().st_mtime_ns for run in found]
     assert [a != b for a, b in zip(before, after, strict=True)] == [False, True, True, True, True, *[False] * (len(found) - 5)]
-    assert same_table(list(joined(list(runs.merge_runs(found, len(zipf.words), share, 1, None)), len(zipf.words))),
+    assert same_table(list(joined(list(blocks.merge_runs(found, len(zipf.words), share, 1, None)), len(zipf.words))),
                       count(zipf, window=3, distance="uniform"))  # fmt: skip
 
 
@@ -204,7 +203,7 @@ def huge(folder: Path, value: int, times: int) -> list[Path]:
     for k in range(times):
         rows = [(np.array([0, 1], np.int64), np.array([0], np.int32), np.array([value], np.uint64))]
         found.append(folder / f"run-{k}")
-        runs._write(found[-1], iter(rows), {"block": [k, k + 1]})
+        blocks._write(found[-1], iter(rows), {"block": [k, k + 1]})
     return found
 
 
@@ -212,7 +211,7 @@ def huge(folder: Path, value: int, times: int) -> list[Path]:
 def test_sums_over_32_bits_are_written_in_64(tmp_path: Path, value: int, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs, value and 1: the bytes that `save` writes for the same table."""
     found = [*huge(tmp_path / "a", value, 1), *huge(tmp_path / "b", 1, 1)]
-    monkeypatch.setattr(runs, "count_blocks", lambda *args: found)
+    monkeypatch.setattr(blocks, "count_blocks", lambda *args: found)
     tokens = read([["a", "b"]], min_count=1)
     weights, scale = distance_weights(5, "uniform")
     counting._in_blocks(tokens, weights, scale, "uniform", {}, tmp_path / "out", 1 << 30, 1, None)
@@ -231,7 +230,7 @@ def test_a_word_that_stands_beside_itself_too_often_for_32_bits_is_counted_in_64
     expected = count(tokens, window=16)
     assert (expected.values.dtype, int(expected.values.max()) > 1 << 32) == (np.dtype(np.uint64), True)
     assert int(expected.diagonal()[0]) == 2 * sum(int(weights[step]) * (3000 - step) for step in range(1, 17))
-    assert same_table(in_blocks(tokens, weights, tmp_path, runs.Budget(700, 1 << 14, 1 << 14)), expected)
+    assert same_table(in_blocks(tokens, weights, tmp_path, blocks.Budget(700, 1 << 14, 1 << 14)), expected)
 
 
 # Memory
@@ -241,19 +240,19 @@ def test_a_word_that_stands_beside_itself_too_often_for_32_bits_is_counted_in_64
 @pytest.mark.parametrize("threads", [1, 64])
 def test_the_least_memory_that_an_error_names_is_enough_and_a_mebibyte_less_is_not(n_words: int, threads: int) -> None:
     with pytest.raises(InputError, match=rf"0M of memory is too little for {n_words:,} words: give \d+M or more") as caught:
-        runs.budget(1, n_words, threads)
+        blocks.budget(1, n_words, threads)
     least = int(str(caught.value).split("give ")[1].split("M")[0]) << 20
-    share = runs.budget(least, n_words, threads)
+    share = blocks.budget(least, n_words, threads)
     assert min(share.block, share.task, share.chunk) > 0
     with pytest.raises(InputError, match="too little"):
-        runs.budget(least - (1 << 20), n_words, threads)
+        blocks.budget(least - (1 << 20), n_words, threads)
 
 
 def test_more_memory_means_larger_blocks() -> None:
-    shares = [runs.budget(m << 20, 10**5, 2) for m in (300, 500, 1000, 8000)]
+    shares = [blocks.budget(m << 20, 10**5, 2) for m in (300, 500, 1000, 8000)]
     assert [share.block for share in shares] == sorted({share.block for share in shares})
     for m, share in zip((300, 500, 1000, 8000), shares, strict=True):
-        assert 12 * share.block + 2 * 40 * share.task <= (m << 20) - runs.BASE
+        assert 12 * share.block + 2 * 40 * share.task <= (m << 20) - blocks.BASE
 
 
 def test_a_slice_of_a_mapped_file_is_that_of_the_array(tmp_path: Path) -> None:
@@ -262,8 +261,8 @@ def test_a_slice_of_a_mapped_file_is_that_of_the_array(tmp_path: Path) -> None:
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     for first, last in ((0, 1000), (0, 0), (17, 18), (999, 1000), (1000, 1000)):
         for source in (array, mapped):
-            assert np.array_equal(runs.read_slice(source, first, last), array[first:last])
-    assert not isinstance(runs.read_slice(mapped, 3, 9), np.memmap)
+            assert np.array_equal(blocks.read_slice(source, first, last), array[first:last])
+    assert not isinstance(blocks.read_slice(mapped, 3, 9), np.memmap)
 
 
 def test_progress_of_the_blocks_is_that_of_the_stream(zipf: Tokens, tmp_path: Path) -> None:
@@ -273,9 +272,9 @@ def test_progress_of_the_blocks_is_that_of_the_stream(zipf: Tokens, tmp_path: Pa
         seen.setdefault(numbers["phase"], []).append((done, total))
 
     weights, _ = distance_weights(5, "harmonic")
-    share = runs.Budget(900, 3000, 500)
-    found = runs.count_blocks(zipf, weights, tmp_path, share, 1, progress)
-    for _ in runs.merge_runs(found, len(zipf.words), share, 1, progress):
+    share = blocks.Budget(900, 3000, 500)
+    found = blocks.count_blocks(zipf, weights, tmp_path, share, 1, progress)
+    for _ in blocks.merge_runs(found, len(zipf.words), share, 1, progress):
         pass
     assert list(seen) == ["counting", "merging"]
     for phase, places in seen.items():

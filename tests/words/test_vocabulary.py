@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import InputError, StorageError
-from thalweg.words.counts import blocks as runs
-from thalweg.words.counts import counting
+from thalweg.words.counts import blocks, counting
 from thalweg.words.text import vocabulary
 from thalweg.words.text.reading import read
 from thalweg.words.text.tokens import Scanner, Table
@@ -65,7 +64,7 @@ def test_counts_of_a_small_memory_have_the_bytes_of_those_of_a_large_one(
 ) -> None:
     words.count(text, out=tmp_path / "large", **options)
     monkeypatch.setattr(counting, "_LEAST_HELD", held)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(15_000, 10_000, 5_000))
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(15_000, 10_000, 5_000))
     taken: list[int] = []
     take = vocabulary.Runs.take
     monkeypatch.setattr(vocabulary.Runs, "take", lambda *args: (taken.append(args[1].n_words), take(*args)))
@@ -119,7 +118,7 @@ def test_a_vocabulary_that_python_cannot_hold_is_refused_before_it_is_built(
 ) -> None:
     """One line with the memory that would do, and nothing left behind."""
     monkeypatch.setattr(counting, "_LEAST_HELD", 2000)
-    monkeypatch.setattr(runs, "_WORD", 1 << 20)
+    monkeypatch.setattr(blocks, "_WORD", 1 << 20)
     monkeypatch.setattr("thalweg.words.text.reading._ranked", lambda *args: pytest.fail("built"))
     with pytest.raises(InputError, match=r"^0M of memory is too little for [45],\d+ words: give \d+M or more"):
         words.count(text, out=tmp_path / "c", memory=1, min_count=1)
@@ -136,7 +135,7 @@ def test_a_disk_that_is_full_while_words_are_set_aside_is_one_error_and_resumabl
     from thalweg import files
 
     monkeypatch.setattr(counting, "_LEAST_HELD", 2000)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(15_000, 10_000, 5_000))
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(15_000, 10_000, 5_000))
     words.count(text, out=tmp_path / "whole", memory=1)
     plain = getattr(files, seam)
 
@@ -158,7 +157,7 @@ def test_ctrl_c_while_words_are_set_aside_leaves_nothing_or_what_can_be_resumed(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counting, "_LEAST_HELD", 2000)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(15_000, 10_000, 5_000))
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(15_000, 10_000, 5_000))
     words.count(text, out=tmp_path / "whole", memory=1)
     merge = vocabulary.Merged._merge
 
@@ -203,7 +202,7 @@ def test_the_command_says_how_much_it_pruned_and_the_manifest_why(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counting, "_LEAST_HELD", 20_000)
-    monkeypatch.setattr(runs, "budget", lambda *args: runs.Budget(15_000, 10_000, 5_000))
+    monkeypatch.setattr(blocks, "budget", lambda *args: blocks.Budget(15_000, 10_000, 5_000))
     told = ["words", "count", str(text), "--out", str(tmp_path / "c"), "--prune", "2", "--memory", "1000"]
     result = CliRunner().invoke(program, told)
     assert result.exit_code == 0, result.stderr

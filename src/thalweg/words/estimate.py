@@ -19,7 +19,7 @@ import numpy as np
 
 from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
-from thalweg.words.counts import blocks as runs
+from thalweg.words.counts import blocks
 from thalweg.words.solving.settings import Settings
 from thalweg.words.text import chinese, reading
 from thalweg.words.text import corpus as corpora
@@ -132,11 +132,11 @@ def estimate(
         "counting": n_tokens * _COUNT * (0.3 + 0.07 * window) / threads,
         "solving": solving / threads,
     }
-    counting_memory = runs.BASE + 12 * n_tokens + 24 * n_pairs
+    counting_memory = blocks.BASE + 12 * n_tokens + 24 * n_pairs
     if memory is not None:
         counting_memory = min(counting_memory, memory)
     vectors = n_words * settings.dim
-    peak = max(counting_memory, runs.BASE + 24 * n_pairs + _CELL * vectors)
+    peak = max(counting_memory, blocks.BASE + 24 * n_pairs + _CELL * vectors)
     return Plan(
         n_files=len(found), n_bytes=n_bytes, exact=whole, language=tokens.report.language, tokenizer=tokens.report.tokenizer,
         sample=_sample(text, tokens.report, rules),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -13,24 +14,20 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import InputError, OutputExistsError, StorageError, ThalwegError, near_misses, whole_number
-from thalweg.files import check_output, check_resumable, claim, lock, manifest_of, remove, unclaim, write_text
+from thalweg.errors import InputError, StorageError, near_misses
 from thalweg.progress import Progress
 from thalweg.threads import resolve
 from thalweg.words.counts import counting
-from thalweg.words.counts.table import CooccurrenceCounts, count
+from thalweg.words.counts.table import CooccurrenceCounts
 from thalweg.words.judging import goodness
 from thalweg.words.solving import adagrad, als, gauge, holdout, objective, svd
 from thalweg.words.solving import als_shared as shared
-from thalweg.words.solving.checkpoints import Checkpoints
 from thalweg.words.solving.objective import Floats
 from thalweg.words.solving.settings import PRESETS, Settings
-from thalweg.words.text import reading
 from thalweg.words.text.rules import NAMES, Rules
 from thalweg.words.vectors import storage, subwords
 from thalweg.words.wordvectors import WordVectors
-
-BEGUN = ".thalweg-replacing"  # beside finished vectors while others are made in their place: an interruption can then be resumed
+from thalweg.work import Checkpoints, Workplace
 
 
 def fit(
@@ -80,48 +77,36 @@ def fit(
     rules = rules.with_(**{name: options.pop(name) for name in NAMES if name in options})
     start, options = _start_apart(start, options)
     settings, distance = Settings().with_(**options), distance or "harmonic"
-    window, threads = whole_number("window", window, least=1), resolve(threads)
+    threads = resolve(threads)
+    if out is None and (memory is not None or resume):
+        msg = "memory= and resume= are for fits that are written to disk: give out= as well"
+        raise InputError(msg)
     began = time.monotonic()
-    if out is None:
-        if memory is not None or resume:
-            msg = "memory= and resume= are for fits that are written to disk: give out= as well"
-            raise InputError(msg)
-        tokens = reading.read(corpus, rules, progress=progress)
-        counts = count(tokens, window=window, distance=distance, threads=threads, progress=progress)
-        counts.info.update(counting.facts(tokens, rules))
-        del tokens
-        counted = time.monotonic()
-        return _timed(solve(counts, settings, start=start, threads=threads, progress=progress), began, counted)
-    out = Path(out)
-    check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
-    with lock(out):
-        claim(out, storage.KIND, storage.VERSION)
-        if not resume and _is_whole(out):
-            write_text(out / BEGUN, "what is here is being replaced\n")
-        fresh = not (out / "counts").exists()
+    place = None if out is None else Workplace(Path(out), storage.KIND, storage.VERSION, resume=resume, overwrite=overwrite)
+    with place or contextlib.nullcontext():
+        kept = None if place is None else place.path / "counts"
+        fresh = kept is not None and not kept.exists()
+        how: dict[str, Any] = {"memory": memory, "resume": resume, "threads": threads, "progress": progress}
         try:
-            counts = counting.count_into(
-                out / "counts", corpus, rules, window, distance, memory=memory, resume=resume, threads=threads, progress=progress
-            )
+            counts = counting.count_by(rules, corpus, window, distance, out=kept, overwrite=True, **how)
             counted = time.monotonic()
-            vectors = _solve_into(out, counts, settings, start, resume, threads, progress, lambda v: _timed(v, began, counted))
+
+            def timed(vectors: WordVectors) -> WordVectors:
+                seconds = {"reading and counting": round(counted - began, 3), "solving": round(time.monotonic() - counted, 3)}
+                vectors.info["seconds"] = seconds
+                return vectors
+
+            vectors = _solved_in(place, counts, settings, start, threads, progress, timed)
         except BaseException as error:
             resumable = (
                 isinstance(error, (KeyboardInterrupt, StorageError))
                 and counting.fingerprint(corpus, rules, window, distance) is not None
             )
-            if fresh and not resumable:
-                shutil.rmtree(out / "counts", ignore_errors=True)
-            unclaim(out)
+            if kept is not None and fresh and not resumable:
+                shutil.rmtree(kept, ignore_errors=True)
             raise
-        if not keep_counts:
-            shutil.rmtree(out / "counts", ignore_errors=True)
-    return vectors
-
-
-def _timed(vectors: WordVectors, began: float, counted: float) -> WordVectors:
-    now = time.monotonic()
-    vectors.info["seconds"] = {"reading and counting": round(counted - began, 3), "solving": round(now - counted, 3)}
+        if kept is not None and not keep_counts:
+            shutil.rmtree(kept, ignore_errors=True)
     return vectors
 
 
@@ -145,22 +130,12 @@ def solve(
     """
     start, options = _start_apart(start, options)
     settings = (settings or Settings()).with_(**options)
-    if out is None:
-        if resume:
-            msg = "resume= is for vectors that are written to disk: give out= as well"
-            raise InputError(msg)
-        return _vectors(counts, settings, start, None, threads, progress)
-    out = Path(out)
-    check_resumable(out, storage.KIND) if resume else check_output(out, overwrite)
-    with lock(out):
-        claim(out, storage.KIND, storage.VERSION)
-        if not resume and _is_whole(out):
-            write_text(out / BEGUN, "what is here is being replaced\n")
-        try:
-            return _solve_into(out, counts, settings, start, resume, threads, progress, lambda vectors: vectors)
-        except BaseException:
-            unclaim(out)
-            raise
+    if out is None and resume:
+        msg = "resume= is for vectors that are written to disk: give out= as well"
+        raise InputError(msg)
+    place = None if out is None else Workplace(Path(out), storage.KIND, storage.VERSION, resume=resume, overwrite=overwrite)
+    with place or contextlib.nullcontext():
+        return _solved_in(place, counts, settings, start, threads, progress)
 
 
 def _start_apart(start: WordVectors | str | None, options: dict[str, Any]) -> tuple[WordVectors | None, dict[str, Any]]:
@@ -168,42 +143,30 @@ def _start_apart(start: WordVectors | str | None, options: dict[str, Any]) -> tu
     return (None, options | {"start": start}) if isinstance(start, str) else (start, options)
 
 
-def _solve_into(
-    out: Path, counts: CooccurrenceCounts, settings: Settings, start: WordVectors | None, resume: bool, threads: int | None,
-    progress: Progress | None, finish: Callable[[WordVectors], WordVectors],
+def _solved_in(
+    place: Workplace | None, counts: CooccurrenceCounts, settings: Settings, start: WordVectors | None, threads: int | None,
+    progress: Progress | None, finish: Callable[[WordVectors], WordVectors] = lambda vectors: vectors,
 ) -> WordVectors:  # fmt: skip
-    """Solve with checkpoints, and write the vectors: what a resumed job finds finished is only read."""
+    """Solve; where there is a place, with checkpoints, and write the vectors: what a resumed job finds finished is only read."""
+    if place is None:
+        return finish(_vectors(counts, settings, start, None, threads, progress))
     began_with = None if start is None else _hash(start.words, start.word, start.context)
     counted = _hash(counts.words, counts.word_counts, counts.indptr)  # and not the counts themselves, of which there are gigabytes
     told = [asdict(settings), counts.info.get("fingerprint"), counted, counts.total_tokens, counts.total_pairs, began_with]
     mark = hashlib.sha256(json.dumps(told).encode()).hexdigest()
-    checkpoints = Checkpoints(out / "checkpoint", mark)
-    if resume:
-        done = _finished(out, mark)
-        if done is not None:
-            shutil.rmtree(checkpoints.folder, ignore_errors=True)
-            return done
-        if is_finished(out):
-            msg = f"{out} holds finished vectors of other texts or options: nothing to resume; replace them with --overwrite"
-            raise OutputExistsError(msg)
-    else:
-        shutil.rmtree(checkpoints.folder, ignore_errors=True)
-    vectors = finish(_vectors(counts, settings, start, checkpoints, threads, progress))
-    vectors.info["mark"] = mark
-    storage.save(vectors, out, overwrite=True)
-    shutil.rmtree(checkpoints.folder, ignore_errors=True)
-    remove(out / BEGUN)
+    checkpoints = place.checkpoints(mark)
+    vectors = place.finished(mark, lambda: _with_mark(place.path), "vectors of other texts or options") if place.resume else None
+    if vectors is None:
+        vectors = finish(_vectors(counts, settings, start, checkpoints, threads, progress))
+        vectors.info["mark"] = mark
+        storage.save(vectors, place.path, overwrite=True)
+    checkpoints.drop()
     return vectors
 
 
-def is_finished(out: Path) -> bool:
-    """Whether a directory holds whole vectors that nobody began to replace."""
-    return _is_whole(out) and not (out / BEGUN).exists()
-
-
-def _is_whole(out: Path) -> bool:
-    manifest = manifest_of(out)
-    return bool(manifest) and manifest.get("complete") is not False
+def _with_mark(out: Path) -> tuple[WordVectors, str | None]:
+    vectors = storage.load(WordVectors, out)
+    return vectors, vectors.info.get("mark")
 
 
 def _hash(words: list[str], *arrays: Any) -> str:
@@ -211,14 +174,6 @@ def _hash(words: list[str], *arrays: Any) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _finished(out: Path, mark: str) -> WordVectors | None:
-    try:
-        vectors = storage.load(WordVectors, out)
-    except ThalwegError:
-        return None
-    return vectors if vectors.info.get("mark") == mark else None
 
 
 def _vectors(

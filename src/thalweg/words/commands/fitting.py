@@ -15,6 +15,7 @@ from thalweg.console import Console, duration
 from thalweg.errors import UsageError
 from thalweg.files import MANIFEST, check_output, size_text
 from thalweg.words.commands.fit_options import common_options, given_of, reading_options, solving_options, taking, typed
+from thalweg.work import is_finished
 
 if TYPE_CHECKING:
     from thalweg.words.wordvectors import WordVectors
@@ -106,7 +107,7 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
         from thalweg.words import fitting
 
         given |= _start_of(given.pop("start", None))
-        finished = settings["resume"] and fitting.is_finished(out)
+        finished = settings["resume"] and is_finished(out)
         vectors = fitting.fit([Path(name) for name in corpus], out=out, overwrite=overwrite, progress=progress, **given)
     _show_fit(console, vectors, out, settings["dim"], finished)
 
@@ -205,7 +206,7 @@ def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **s
     given = given_of(settings)
     given |= _start_of(given.pop("start", None))
     with _kept(console, out), console.progress() as progress:
-        finished = settings["resume"] and fitting.is_finished(out)
+        finished = settings["resume"] and is_finished(out)
         vectors = fitting.solve(table, out=out, overwrite=overwrite, progress=progress, **given)
     _show_fit(console, vectors, out, settings["dim"], finished)
 

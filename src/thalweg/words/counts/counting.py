@@ -19,12 +19,12 @@ import numpy.typing as npt
 
 from thalweg import memory as system
 from thalweg.bundles import Bundle, write_bundle
-from thalweg.errors import DamagedFileError, InputError, MissingFileError, OutputExistsError, ThalwegError, whole_number
-from thalweg.files import check_output, check_resumable, claim, lock, remove, storage_errors, unclaim
+from thalweg.errors import DamagedFileError, InputError, MissingFileError, ThalwegError, whole_number
+from thalweg.files import remove, storage_errors
 from thalweg.progress import Progress
 from thalweg.threads import resolve
 from thalweg.version import __version__
-from thalweg.words.counts import blocks as runs
+from thalweg.words.counts import blocks
 from thalweg.words.counts.accumulate import joined, rows_of
 from thalweg.words.counts.table import (
     KIND,
@@ -39,6 +39,7 @@ from thalweg.words.text import corpus as corpora
 from thalweg.words.text import reading
 from thalweg.words.text.reading import Tokens
 from thalweg.words.text.rules import Rules
+from thalweg.work import Workplace
 
 STREAM_KIND = "thalweg-stream"
 _LEAST_HELD = 1 << 20  # bytes of the stream that are kept in memory at least
@@ -68,13 +69,32 @@ def count(
     distance, read by the same rules. resume: continue an interrupted run into `out`.
     Raises InputError, MissingFileError, OutputExistsError, StorageError, TypeError for an unknown option.
     """
-    threads = resolve(threads)
-    window = whole_number("window", window, least=1)
-    weights, scale = distance_weights(window, distance)
     rules = Rules().with_(**options)
     if merge is not None:
         told = {} if rules.language == "auto" or corpora.is_text_list(corpus) else {"language": rules.language}
         check_addable(window, distance, rules.facts() | told, merge)
+    out = None if out is None else Path(out)
+    how: dict[str, Any] = {"memory": memory, "resume": resume, "threads": threads, "progress": progress}
+    return count_by(rules, corpus, window, distance, out=out, merge=merge, overwrite=overwrite, **how)
+
+
+def count_by(
+    rules: Rules,
+    corpus: Any,
+    window: int,
+    distance: str,
+    *,
+    out: Path | None,
+    merge: CooccurrenceCounts | None = None,
+    memory: int | None,
+    resume: bool,
+    overwrite: bool,
+    threads: int | None,
+    progress: Progress | None,
+) -> CooccurrenceCounts:
+    """`count` by rules that are made already."""
+    threads, window = resolve(threads), whole_number("window", window, least=1)
+    weights, scale = distance_weights(window, distance)
     if isinstance(corpus, Tokens) or out is None:
         if memory is not None or resume:
             msg = "memory= and resume= are for counts on disk: give out= as well, and a corpus that can be read again"
@@ -85,62 +105,45 @@ def count(
         if out is not None:
             counts.save(out, overwrite=overwrite)
         return counts
-    out = Path(out)
-    check_resumable(out, KIND) if resume else check_output(out, overwrite)
-    with lock(out):
-        if resume and merge is not None:
-            mark = merged_fingerprint(fingerprint(corpus, rules, window, distance), merge)
-            if mark is not None and (finished := _whole(out)) is not None and finished.info.get("fingerprint") == mark:
-                return finished
-        counts = count_into(out, corpus, rules, window, distance, memory=memory, resume=resume, threads=threads, progress=progress)
-        if merge is None:
-            return counts
-        counts.merge(merge).save(out, overwrite=True)
-        return CooccurrenceCounts.open(out, verify=False)
-
-
-def count_into(
-    out: Path,
-    corpus: Any,
-    rules: Rules,
-    window: int,
-    distance: str,
-    *,
-    memory: int | None,
-    resume: bool,
-    threads: int,
-    progress: Progress | None,
-) -> CooccurrenceCounts:
-    """`count` into a directory that the caller has locked."""
-    mark, parts = fingerprint(corpus, rules, window, distance), out / "parts"
-    if resume:
-        finished = _finished(out, mark)
-        if finished is not None:
+    with Workplace(out, KIND, VERSION, resume=resume, overwrite=overwrite) as place:
+        mark = fingerprint(corpus, rules, window, distance)
+        merged = None if merge is None else merged_fingerprint(mark, merge)
+        parts = out / "parts"
+        if not resume:
             shutil.rmtree(parts, ignore_errors=True)
-            return finished
-    with storage_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    claim(out, KIND, VERSION)
-    if not resume:
+        found = _resumed(place, mark, merged) if resume else None
+        if found is not None:
+            counts = found
+        else:
+            counts = _counted(corpus, rules, window, distance, out, mark, memory, threads, progress)
         shutil.rmtree(parts, ignore_errors=True)
+        if merge is not None and counts.info.get("fingerprint") != merged:
+            counts.merge(merge).save(out, overwrite=True)
+            counts = CooccurrenceCounts.open(out, verify=False)
+    return counts
+
+
+def _counted(
+    corpus: Any, rules: Rules, window: int, distance: str, out: Path, mark: str | None, memory: int | None, threads: int,
+    progress: Progress | None,
+) -> CooccurrenceCounts:  # fmt: skip
+    """Counts in a directory that is held: in memory where they fit, else in blocks."""
+    parts, (weights, scale) = out / "parts", distance_weights(window, distance)
     try:
         with storage_errors(parts):
             parts.mkdir(exist_ok=True)
-        free = memory if memory is not None else runs.BASE + system.available() // 2
+        free = memory if memory is not None else blocks.BASE + system.available() // 2
         tokens = _tokens(corpus, rules, parts, mark, free, threads, progress)
-        weights, scale = distance_weights(window, distance)
         info = facts(tokens, rules) | {"fingerprint": mark}
         n = len(tokens.ids)
-        fits = not isinstance(tokens.ids, np.memmap) and runs.BASE + n * (12 + _PAIRS * window / 10 * _ENTRY) < free
-        if fits:
-            counts = _in_memory(tokens, weights, scale, distance, info, threads, progress)
-            counts.save(out, overwrite=True)
+        if not isinstance(tokens.ids, np.memmap) and blocks.BASE + n * (12 + _PAIRS * window / 10 * _ENTRY) < free:
+            _in_memory(tokens, weights, scale, distance, info, threads, progress).save(out, overwrite=True)
         else:
             _in_blocks(tokens, weights, scale, distance, info, out, free, threads, progress)
-    except BaseException:
-        _leave(out, parts, mark)
+    except BaseException:  # what can be resumed stays, an empty shell does not
+        if _stream(parts, mark) is None:
+            shutil.rmtree(parts, ignore_errors=True)
         raise
-    shutil.rmtree(parts, ignore_errors=True)
     return CooccurrenceCounts.open(out, verify=False)
 
 
@@ -163,16 +166,16 @@ def _in_blocks(
     threads: int, progress: Progress | None,
 ) -> None:  # fmt: skip
     n_words = len(tokens.words)
-    share = runs.budget(memory, n_words, threads)
-    found = runs.count_blocks(tokens, weights, out / "parts", share, threads, progress)
+    share = blocks.budget(memory, n_words, threads)
+    found = blocks.count_blocks(tokens, weights, out / "parts", share, threads, progress)
     empty = np.zeros(0, np.int32)
     head = CooccurrenceCounts(
         tokens.words, tokens.counts, np.zeros(1, np.int64), empty, empty, scale, len(weights) - 1, distance, info
     )
     try:
-        _write(head, out, runs.merge_runs(found, n_words, share, threads, progress), np.uint32)
+        _write(head, out, blocks.merge_runs(found, n_words, share, threads, progress), np.uint32)
     except _TooLargeError:
-        _write(head, out, runs.merge_runs(found, n_words, share, threads, progress), np.uint64)
+        _write(head, out, blocks.merge_runs(found, n_words, share, threads, progress), np.uint64)
 
 
 class _TooLargeError(Exception):
@@ -219,25 +222,18 @@ def fingerprint(corpus: Any, rules: Rules, window: int, distance: str) -> str | 
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _finished(out: Path, mark: str | None) -> CooccurrenceCounts | None:
-    """The counts in `out` if they are whole and of this corpus; None if they have to be made. Raises where they are of another."""
+def _resumed(place: Workplace, mark: str | None, merged: str | None) -> CooccurrenceCounts | None:
+    """The finished counts of this corpus, with or without what is merged; None if they have to be made."""
     if mark is None:
         msg = "this corpus can be read once only (standard input, a pipe, Python objects), so that there is nothing to resume"
         raise InputError(msg)
-    counts = _whole(out)
-    if counts is None or counts.info.get("fingerprint") == mark:
-        return counts
-    if _stream(out / "parts", mark) is not None:  # these counts were being replaced by those that are wanted
-        return None
-    msg = f"{out} holds counts of other texts or options, which cannot be resumed: use --overwrite"
-    raise OutputExistsError(msg)
 
+    def load() -> tuple[CooccurrenceCounts, str | None]:
+        counts = CooccurrenceCounts.open(place.path)
+        found = counts.info.get("fingerprint")
+        return counts, mark if merged is not None and found == merged else found
 
-def _whole(out: Path) -> CooccurrenceCounts | None:
-    try:
-        return CooccurrenceCounts.open(out)
-    except (MissingFileError, DamagedFileError):
-        return None
+    return place.finished(mark, load, "counts of other texts or options")
 
 
 def _stream(parts: Path, mark: str | None) -> Bundle | None:
@@ -266,7 +262,7 @@ def _tokens(
     for left in parts.iterdir():  # of another text, or not whole
         shutil.rmtree(left, ignore_errors=True) if left.is_dir() else remove(left)
     spill = parts, max(_LEAST_HELD, memory // 8)
-    tokens = reading.read(corpus, rules, spill=spill, check=lambda n: runs.budget(memory, n, threads), progress=progress)
+    tokens = reading.read(corpus, rules, spill=spill, check=lambda n: blocks.budget(memory, n, threads), progress=progress)
     if isinstance(tokens.ids, np.memmap):
         with write_bundle(parts / "stream", STREAM_KIND, VERSION) as stream:
             stream.json("vocab.json", tokens.words)
@@ -281,11 +277,4 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _leave(out: Path, parts: Path, mark: str | None) -> None:
-    """After an interruption or a failure: what can be resumed stays, an empty shell does not."""
-    if _stream(parts, mark) is None:
-        shutil.rmtree(parts, ignore_errors=True)
-    unclaim(out)
-
-
-__all__ = ["count", "count_into", "facts", "fingerprint"]
+__all__ = ["count", "count_by", "facts", "fingerprint"]
