@@ -81,6 +81,23 @@ def test_muon_is_torch_s_but_for_its_sixteen_bits(options, shape):
     assert (ours[0] - theirs[0]).norm() < 0.05 * (theirs[0] - start[0]).norm()
 
 
+@pytest.mark.parametrize("schedule", ["OneCycleLR", "CyclicLR"])
+def test_schedulers_cycle_the_momentum_of_muon_as_of_torch_s(schedule):
+    """They write to "betas" where an optimizer has such, and AdamW's of the vectors are called otherwise."""
+    options = {"OneCycleLR": {"max_lr": 0.1, "total_steps": 9}, "CyclicLR": {"base_lr": 0.01, "max_lr": 0.1, "step_size_up": 3}}
+    seen: list[list[float]] = []
+    for kind in (torch.optim.Muon, fused.Muon):
+        opt = kind([torch.nn.Parameter(torch.zeros(3, 2))])
+        scheduler = getattr(torch.optim.lr_scheduler, schedule)(opt, **options[schedule])
+        seen.append([])
+        for _ in range(6):
+            opt.step()
+            scheduler.step()
+            seen[-1].append(opt.param_groups[0]["momentum"])
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) > 3
+
+
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_muon_is_its_formula(nesterov):
     """m, u, the iterations and the decay written out in NumPy, ten steps in float64."""

@@ -545,6 +545,7 @@ def test_two_threads_can_step_two_optimizers():
         (lambda ps: fused.Adafactor(ps, beta2_decay=0.5), "beta2_decay=0.5 is not allowed; it is a finite number of at most 0"),
         (lambda ps: fused.Adafactor([{"params": ps, "decay_power": 0.5}]), "'decay_power' of a .* is spelt 'beta2_decay'"),
         (lambda ps: fused.Muon([{"params": ps, "scale": "original"}]), "'scale' of a parameter group is spelt 'adjust_lr_fn'"),
+        (lambda ps: fused.Muon([{"params": ps, "betas": (0.8, 0.9)}]), "'betas' of a parameter group is spelt 'adamw_betas'"),
     ],
 )
 def test_wrong_use_is_refused_when_the_optimizer_is_made(make, sentence):

@@ -327,7 +327,7 @@ class Adafactor(Optimizer):
 
 
 class Muon(Optimizer):
-    """`rules.Muon` as torch.optim.Muon for matrices; others, which torch refuses, take AdamW's step with betas and adamw_eps."""
+    """`rules.Muon` as torch.optim.Muon for matrices; others, which torch refuses, take AdamW's step with adamw_betas and _eps."""
 
     def __init__(
         self,
@@ -341,12 +341,13 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         adjust_lr_fn: str | None = None,
         *,
-        betas: Pair = (0.9, 0.999),
+        adamw_betas: Pair = (0.9, 0.999),
         adamw_eps: float = 1e-8,
         **options: Any,
     ) -> None:
-        given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "eps": eps, "betas": betas}
-        given |= {"ns_coefficients": ns_coefficients, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn, "adamw_eps": adamw_eps}
+        given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov, "eps": eps}
+        given |= {"ns_coefficients": ns_coefficients, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn}
+        given |= {"adamw_betas": adamw_betas, "adamw_eps": adamw_eps}
         super().__init__(params, _made(self, rules.Muon, given), lr=lr, **options)
 
 

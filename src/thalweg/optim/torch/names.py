@@ -78,6 +78,7 @@ OWN: Mapping[type[Rule], Mapping[str, Key]] = {
         "ns_coefficients": Key(("ns_a", "ns_b", "ns_c")),
         "eps": Key(("ns_eps",)),
         "adamw_eps": Key(("eps",)),
+        "adamw_betas": Key(("b1", "b2")),  # torch's schedulers would cycle "betas" and leave the momentum alone
         "adjust_lr_fn": Key(("scale",), {None: "original"}),
     },
 }
@@ -122,9 +123,10 @@ def keys_of(kind: type[Rule]) -> Mapping[str, Key]:
 
 
 def misspelt(kind: type[Rule], given: Iterable[str]) -> tuple[str, str] | None:
-    """One of these keys that is a field's own name where torch has another, and that other; None if all are well."""
+    """One of these keys that names fields otherwise than the rule's groups do, and the right one; None if all are well."""
     keys = keys_of(kind)
     others = {each: name for name, key in keys.items() for each in key.fields}
+    others |= {name: others[key.fields[0]] for name, key in COMMON.items() if key.fields[0] in others}
     return next(((name, others[name]) for name in given if name in others and name not in keys), None)
 
 
