@@ -170,13 +170,12 @@ def test_examples_end_the_help_as_they_were_written() -> None:
         assert CliRunner().invoke(tried, args).stdout.endswith(f"\n\nExamples:\n  {example}\n  thalweg two\n")
 
 
-ABSENT = {"later": "no_such_module:command", "earlier": "no_such_module:other"}
-SUMMARIES = {"later": "Comes first.", "earlier": "Comes second."}
+ABSENT = {"later": ("no_such_module:command", "Comes first."), "earlier": ("no_such_module:other", "Comes second.")}
 
 
 def test_the_help_of_a_group_imports_no_command() -> None:
     """The modules of these commands do not exist, and the help is printed all the same, in the order of the dictionary."""
-    group = Program("thalweg", lazy=ABSENT, summaries=SUMMARIES, examples=["thalweg later"])
+    group = Program("thalweg", lazy=ABSENT, examples=["thalweg later"])
     result = CliRunner().invoke(group, ["--help"])
     assert result.exit_code == 0
     assert result.stdout.index("Comes first.") < result.stdout.index("Comes second.")
@@ -184,15 +183,15 @@ def test_the_help_of_a_group_imports_no_command() -> None:
 
 
 def test_a_command_is_imported_when_it_runs() -> None:
-    group = Program("thalweg", lazy={"doctor": "thalweg.doctor:command"}, summaries={"doctor": "Look."})
+    group = Program("thalweg", lazy={"doctor": ("thalweg.doctor:command", "Look.")})
     assert CliRunner().invoke(group, ["doctor", "--help"]).exit_code == 0
     with pytest.raises(TypeError, match="not a click command"):
-        Program("thalweg", lazy={"x": "thalweg.doctor:report"}).get_command(click.Context(group), "x")
+        Program("thalweg", lazy={"x": ("thalweg.doctor:report", "Not one.")}).get_command(click.Context(group), "x")
 
 
 def test_an_unknown_command_is_answered_with_its_near_miss() -> None:
     """Click's own suggestion knows only the commands that are already imported."""
-    result = CliRunner().invoke(Program("thalweg", lazy=ABSENT, summaries=SUMMARIES), ["latr"])
+    result = CliRunner().invoke(Program("thalweg", lazy=ABSENT), ["latr"])
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "Error: thalweg has no command 'latr'. Did you mean later?\nTry: thalweg --help\n"
 

@@ -145,72 +145,6 @@ def _streams_that_take_any_text() -> Iterator[None]:
         yield
 
 
-WORDS = Group(
-    "words",
-    help="Word vectors from a raw corpus, and what their geometry answers.",
-    lazy={
-        "fit": "thalweg.words.commands.fitting:fit",
-        "check": "thalweg.words.commands.fitting:check",
-        "count": "thalweg.words.commands.fitting:count",
-        "solve": "thalweg.words.commands.fitting:solve",
-        "related": "thalweg.words.commands.asking:related",
-        "similar": "thalweg.words.commands.asking:similar",
-        "analogy": "thalweg.words.commands.asking:analogy",
-        "keywords": "thalweg.words.commands.texts:keywords",
-        "similarity": "thalweg.words.commands.texts:similarity",
-        "vector": "thalweg.words.commands.texts:vector",
-        "importance": "thalweg.words.commands.texts:importance",
-        "pmi": "thalweg.words.commands.asking:pmi",
-        "shell": "thalweg.words.commands.shell:shell",
-        "map": "thalweg.words.commands.mapping:map_",
-        "evaluate": "thalweg.words.commands.evaluating:evaluate",
-        "export": "thalweg.words.commands.converting:export",
-        "import": "thalweg.words.commands.converting:import_",
-    },
-    summaries={
-        "fit": "Make word vectors from texts.",
-        "check": "Say what fit would read, and what it would take.",
-        "count": "Count which words stand near each other.",
-        "solve": "Make vectors from counts.",
-        "related": "Words that occur together with a word.",
-        "similar": "Words that are used like a word.",
-        "analogy": "Solve a - b + c.",
-        "keywords": "The words of a text that say most about it.",
-        "similarity": "How alike two texts are.",
-        "vector": "The vector of a text.",
-        "importance": "How much words matter.",
-        "pmi": "How much more often two words meet than by chance.",
-        "shell": "Ask many questions, one on a line.",
-        "map": "Draw words in the plane.",
-        "evaluate": "Score vectors on test sets, alone or beside others.",
-        "export": "Write vectors for other programs.",
-        "import": "Read other programs' vectors.",
-    },
-    examples=["thalweg words fit docs: --out vec", "thalweg words related vec matrix"],
-)
-
-
-OPTIM = Group(
-    "optim",
-    help="Optimisers: every rule written once, shown, raced, and understood.",
-    lazy={
-        "list": "thalweg.optim.commands.rules:list_",
-        "show": "thalweg.optim.commands.rules:show",
-        "race": "thalweg.optim.commands.racing:race",
-        "stability": "thalweg.optim.commands.stability:stability",
-        "diagnose": "thalweg.optim.commands.diagnosing:diagnose",
-    },
-    summaries={
-        "list": "All rules, and what a step of each costs.",
-        "show": "Formula, source, code, program and cost of a rule.",
-        "race": "Rules against each other, at their best rates.",
-        "stability": "The largest learning rate at which a rule works.",
-        "diagnose": "Which rate a training script can take, and why.",
-    },
-    examples=["thalweg optim show adam", "thalweg optim race adam lion --on rosenbrock"],
-)
-
-
 @command(
     "completion",
     examples=["thalweg completion bash >> ~/.bashrc", "thalweg completion fish > ~/.config/fish/completions/thalweg.fish"],
@@ -230,20 +164,12 @@ program = Program(
     "thalweg",
     help="Write down an energy and go down it: word vectors, optimisers, pages to try.",
     lazy={
-        "words": "thalweg.cli:WORDS",
-        "optim": "thalweg.cli:OPTIM",
-        "tour": "thalweg.tour:command",
-        "gallery": "thalweg.gallery:command",
-        "doctor": "thalweg.doctor:command",
-        "completion": "thalweg.cli:completion",
-    },
-    summaries={
-        "words": "Word vectors from a raw corpus: related, similar, analogy.",
-        "optim": "Optimisers: list them, see what they do, race them.",
-        "tour": "Run the main jobs of all parts and write them on one page.",
-        "gallery": "Write and open the pages with knobs to turn.",
-        "doctor": "Show what is installed, what works and what is missing.",
-        "completion": "Print what makes a shell complete commands and options.",
+        "words": ("thalweg.words.commands:GROUP", "Word vectors from a raw corpus: related, similar, analogy."),
+        "optim": ("thalweg.optim.commands:GROUP", "Optimisers: list them, see what they do, race them."),
+        "tour": ("thalweg.tour:command", "Run the main jobs of all parts and write them on one page."),
+        "gallery": ("thalweg.gallery:command", "Write and open the pages with knobs to turn."),
+        "doctor": ("thalweg.doctor:command", "Show what is installed, what works and what is missing."),
+        "completion": ("thalweg.cli:completion", "Print what makes a shell complete commands and options."),
     },
     examples=["thalweg tour --out tour", "thalweg words fit docs: --out vec"],
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -127,7 +127,6 @@ def _top(name: str, locale: str) -> Markup:
     cls=options.Group,
     invoke_without_command=True,
     examples=["thalweg gallery", "thalweg gallery export pages"],
-    summaries={"export": "Write the pages to a directory."},
 )
 @options.locale_option
 @options.quiet_option

@@ -239,7 +239,7 @@ def command(name: str, *, examples: Sequence[str], **attrs: Any) -> Callable[[Ca
 class Group(click.Group):
     """A group whose commands are imported when they run.
 
-    lazy: name -> "module:attribute"; summaries: name -> one line for the group's help, which therefore imports nothing.
+    lazy: name -> ("module:attribute", one line for the group's help, which therefore imports nothing).
     Commands can also be added in click's way. The order is that of the dictionary.
     """
 
@@ -248,14 +248,12 @@ class Group(click.Group):
     def __init__(
         self,
         *args: Any,
-        lazy: Mapping[str, str] | None = None,
-        summaries: Mapping[str, str] | None = None,
+        lazy: Mapping[str, tuple[str, str]] | None = None,
         examples: Sequence[str] = (),
         **attrs: Any,
     ) -> None:
         super().__init__(*args, **attrs)
         self.lazy = dict(lazy or {})
-        self.summaries = dict(summaries or {})
         self.examples = list(examples)
         self.params = [*self.params, *_common(hidden=not self.invoke_without_command)]
 
@@ -269,10 +267,10 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lazy:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = self.lazy[cmd_name].partition(":")
+        module, _, attribute = self.lazy[cmd_name][0].partition(":")
         found = getattr(importlib.import_module(module), attribute)
         if not isinstance(found, click.Command):
-            msg = f"{self.lazy[cmd_name]} is not a click command"
+            msg = f"{self.lazy[cmd_name][0]} is not a click command"
             raise TypeError(msg)
         return found
 
@@ -284,7 +282,7 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def _summary(self, name: str) -> str:
-        return self.summaries[name] if name in self.summaries else self.commands[name].get_short_help_str(60)
+        return self.lazy[name][1] if name in self.lazy else self.commands[name].get_short_help_str(60)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -16,7 +16,8 @@ from thalweg import words
 from thalweg.cli import program
 from thalweg.console import to_json
 from thalweg.errors import ThalwegError
-from thalweg.words import WordVectors, shell
+from thalweg.words import WordVectors
+from thalweg.words.answers import VERBS
 from thalweg.words.vectors.ranked import Ranked
 
 NAMES = ["king", "queen", "man", "woman", "river", "boat", "bank", "money"]
@@ -38,6 +39,8 @@ ASKED: dict[str, Callable[[WordVectors], object]] = {  # a line of the shell, an
         "a": "king", "b": "queen", "estimated": wv.pmi("king", "queen"), "counted": wv.counted_pmi("king", "queen")
     },
     "pmi king nobody": lambda wv: wv.pmi("king", "nobody"),
+    "vector 'king river'": lambda wv: wv.vector("king river"),
+    "vector river --mean --output concat": lambda wv: wv.vector("river", mean=True, output="concat"),
     "importance": lambda wv: wv.importance(),
     "importance king river --ascending": lambda wv: wv.importance(["king", "river"], ascending=True),
 }  # fmt: skip
@@ -91,7 +94,7 @@ def test_command_shell_and_python_answer_alike(folders: dict[str, Path], vectors
 
 
 def test_every_verb_of_the_shell_is_asked() -> None:
-    assert {line.split()[0] for line in ASKED} == set(shell.VERBS)
+    assert {line.split()[0] for line in ASKED} == set(VERBS)
 
 
 def test_test_sets_of_one_name_are_told_apart(folders: dict[str, Path], tmp_path: Path) -> None:

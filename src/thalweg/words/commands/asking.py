@@ -10,9 +10,9 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
+from thalweg.errors import UsageError
 
 if TYPE_CHECKING:
-    from thalweg.words.vectors.ranked import Ranked
     from thalweg.words.wordvectors import WordVectors
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,13 +28,15 @@ def opened(folder: Path, verb: str, json: bool, quiet: bool, subwords: float | N
     return Console(json=json, quiet=quiet, command=f"words {verb}"), wv if subwords is None else wv.with_subwords(subwords)
 
 
-def show_ranked(console: Console, ranked: Ranked) -> None:
-    for note in ranked.notes():
+def ask(verb: str, vectors: Path, json: bool, quiet: bool, **asked: Any) -> None:
+    """Open vectors and show what a verb of `thalweg.words.answers` says."""
+    from thalweg.words.answers import VERBS
+
+    console, wv = opened(vectors, verb, json, quiet)
+    found = VERBS[verb](wv, **asked)
+    for note in found.notes:
         console.note(note)
-    if not ranked:
-        console.note("no word is left to answer: the limits exclude all")
-    value = [{"word": word, ranked.score: number} for word, number in ranked]
-    console.result(value, lambda: console.table(["word", ranked.score], ranked))
+    console.result(found.value, found.line or (lambda: console.table(list(found.head), found.rows)))
 
 
 restrict_option = options.option("--restrict", type=options.Number(int, low=1), help="Only among the N most frequent words.")
@@ -78,14 +80,13 @@ def limits(function: F) -> F:
 @limits
 @options.json_option
 @options.quiet_option
-def related(vectors: Path, word: tuple[str, ...], negative: tuple[str, ...], json: bool, quiet: bool, **limits: Any) -> None:
+def related(vectors: Path, **asked: Any) -> None:
     """Words that occur together with a word.
 
     The score is the estimated pointwise mutual information in nats: the logarithm of how many times more often two words meet than
     chance would have them. Several words are asked about together: their scores are added.
     """
-    console, wv = opened(vectors, "related", json, quiet)
-    show_ranked(console, wv.related(*word, negative=negative, **limits))
+    ask("related", vectors, **asked)
 
 
 @options.command("similar", examples=["thalweg words similar vec matrix", "thalweg words similar vec matrix --contexts 1000"])
@@ -102,14 +103,13 @@ def related(vectors: Path, word: tuple[str, ...], negative: tuple[str, ...], jso
 @subwords_option
 @options.json_option
 @options.quiet_option
-def similar(vectors: Path, word: str, json: bool, quiet: bool, subwords: float | None, **limits: Any) -> None:
+def similar(vectors: Path, **asked: Any) -> None:
     """Words that are used like a word.
 
     The score is the cosine of their vectors or, with --contexts N, the correlation of their mutual information with the N most
     frequent words.
     """
-    console, wv = opened(vectors, "similar", json, quiet, subwords)
-    show_ranked(console, wv.similar(word, **limits))
+    ask("similar", vectors, **asked)
 
 
 @options.command(
@@ -131,20 +131,18 @@ def similar(vectors: Path, word: str, json: bool, quiet: bool, subwords: float |
 @subwords_option
 @options.json_option
 @options.quiet_option
-def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool, subwords: float | None, **limits: Any) -> None:
+def analogy(vectors: Path, expression: tuple[str, ...], **asked: Any) -> None:
     """Solve a - b + c: which word is to c as a is to b?
 
     EXPRESSION is words joined by + and - with spaces between, or three words a b c.
     """
-    from thalweg.errors import UsageError
+    from thalweg.words.answers import expression_of
     from thalweg.words.vectors.expression import parse
 
-    text = " ".join(expression)
-    parse(text)  # wrong use is seen before the first file is opened
-    if limits["method"] == "mul" and limits["norms"]:
+    parse(expression_of(expression))  # wrong use is seen before the first file is opened
+    if asked["method"] == "mul" and asked["norms"]:
         raise UsageError("--norms goes with --method add: mul is made of cosines")
-    console, wv = opened(vectors, "analogy", json, quiet, subwords)
-    show_ranked(console, wv.analogy(text, **limits))
+    ask("analogy", vectors, expression=expression, **asked)
 
 
 @options.command("pmi", examples=["thalweg words pmi vec matrix sparse", "thalweg words pmi vec 广州 白云机场"])
@@ -153,20 +151,10 @@ def analogy(vectors: Path, expression: tuple[str, ...], json: bool, quiet: bool,
 @click.argument("b")
 @options.json_option
 @options.quiet_option
-def pmi(vectors: Path, a: str, b: str, json: bool, quiet: bool) -> None:
+def pmi(vectors: Path, **asked: Any) -> None:
     """How much more often two words meet than chance would have them.
 
     The pointwise mutual information in nats: 0 is chance, 0.69 twice as often, -0.69 half as often. "estimated" is what the vectors
     say, "counted" what was counted; "-" if the words never met, or if the counts of the fit do not lie beside the vectors.
     """
-    console, wv = opened(vectors, "pmi", json, quiet)
-    estimated, counted = wv.pmi(a, b), wv.counted_pmi(a, b)
-    a, b = (wv.words[wv.place(word)] for word in (a, b))
-    if wv.pair_counts is None:
-        console.note(f"{vectors} has no counts beside the vectors: only the estimate is known")
-    elif a == b:
-        console.note("a word with itself is not counted: the model extrapolates it")
-    elif counted is None:
-        console.note("the two words never met in the text")
-    value = {"a": a, "b": b, "estimated": estimated, "counted": counted}
-    console.result(value, lambda: console.table(["a", "b", "estimated", "counted"], [[a, b, estimated, counted]]))
+    ask("pmi", vectors, **asked)

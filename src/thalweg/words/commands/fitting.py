@@ -15,7 +15,6 @@ from thalweg.console import Console, duration
 from thalweg.errors import UsageError
 from thalweg.files import MANIFEST, check_output, size_text
 from thalweg.words.commands.fit_options import common_options, given_of, reading_options, solving_options, taking, typed
-from thalweg.work import is_finished
 
 if TYPE_CHECKING:
     from thalweg.words.wordvectors import WordVectors
@@ -105,6 +104,7 @@ def fit(corpus: tuple[str, ...], out: Path, overwrite: bool, json: bool, quiet: 
         console.note(f"reading {' '.join(corpus)}")
         _announce(console, corpus, out, settings)
         from thalweg.words import fitting
+        from thalweg.work import is_finished
 
         given |= _start_of(given.pop("start", None))
         finished = settings["resume"] and is_finished(out)
@@ -200,6 +200,7 @@ def solve(counts: Path, out: Path, overwrite: bool, json: bool, quiet: bool, **s
     console = Console(json=json, quiet=quiet, command="words solve")
     from thalweg.words import fitting
     from thalweg.words.counts.table import CooccurrenceCounts
+    from thalweg.work import is_finished
 
     inside = counts / "counts"  # of a fit
     table = CooccurrenceCounts.open(inside if (inside / MANIFEST).exists() else counts)

@@ -17,7 +17,7 @@ from thalweg.errors import ExpressionError, ThalwegError, visible
 from thalweg.words.commands.asking import opened, vectors_argument
 
 if TYPE_CHECKING:
-    from thalweg.words.shell import Answer
+    from thalweg.words.answers import Answer
     from thalweg.words.wordvectors import WordVectors
 
 PROMPT = "> "
@@ -37,7 +37,7 @@ def shell(vectors: Path, json: bool, quiet: bool) -> None:
     the arrow keys bring old lines back, Tab completes words, Ctrl-C gives up a question and Ctrl-D ends. From a pipe every line is
     answered, and the exit status is 1 if one could not be. With --json the answers come as one object at the end.
     """
-    from thalweg.words.shell import LEAVE, answer
+    from thalweg.words.commands.questions import LEAVE, answer
 
     console, wv = opened(vectors, "shell", json, quiet)
     on_terminal = _is_terminal()
@@ -76,8 +76,10 @@ def shell(vectors: Path, json: bool, quiet: bool) -> None:
 def _show(console: Console, found: Answer) -> None:
     for note in found.notes:
         console.note(note)
-    if found.rows:
-        console.table(found.head, found.rows)
+    if found.line:
+        console.print(found.line)
+    elif found.rows:
+        console.table(list(found.head), found.rows)
 
 
 def _say(error: Exception) -> None:
@@ -128,7 +130,7 @@ def _line_editor(wv: WordVectors) -> Iterator[None]:
     except ImportError:
         yield
         return
-    from thalweg.words.shell import completions
+    from thalweg.words.commands.questions import completions
 
     found: list[str] = []
 
