@@ -64,7 +64,9 @@ def analogy(wv: WordVectors, expression: Sequence[str], subwords: float | None =
 
 
 def expression_of(words: Sequence[str]) -> str:
-    """One expression of several arguments: one that has spaces within, and no sign, is a word."""
+    """One expression of several arguments: among them one that has spaces within, and no sign, is a word."""
+    if len(words) == 1:
+        return words[0]
     return " ".join(f'"{word}"' if re.search(r"\s", word) and not SIGN.search(word) else word for word in words)
 
 

@@ -37,13 +37,13 @@ def verb(name: str) -> click.Command:
 
 
 def usage(name: str) -> str:
-    """`pmi A B`"""
+    """How a verb is asked, such as `pmi A B`."""
     context = click.Context(verb(name))
     return " ".join([name, *(each.make_metavar(context) for each in verb(name).params if isinstance(each, click.Argument))])
 
 
 def options_of(name: str) -> list[str]:
-    """`--topn`, ..."""
+    """The options of a verb: `--topn`, ..."""
     return [each.opts[0] for each in verb(name).params if isinstance(each, click.Option)]
 
 
