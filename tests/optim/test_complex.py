@@ -120,3 +120,26 @@ def test_a_parameter_that_is_a_negative_view_is_stepped_and_a_conjugate_one_refu
     torch.testing.assert_close(p.detach().clone(), torch.tensor([0.5, 1.5]))
     with pytest.raises(RuleError, match="conjugate view"):
         fused.SGD([torch.nn.Parameter(torch.ones(2, dtype=torch.complex64).conj())])
+
+
+@pytest.mark.parametrize("backend", ["auto", "foreach", "single"])
+def test_a_parameter_that_becomes_a_negative_view_is_stepped_as_its_numbers(backend: str) -> None:
+    """Address, shape and dtype stay: the compiled pass went on with the numbers in memory, of the other sign."""
+    p = torch.nn.Parameter(torch.ones(2))
+    opt = fused.SGD([p], lr=0.5, backend=backend)
+    for _ in range(2):
+        p.grad = torch.ones(2)
+        opt.step()
+        p.data = torch._neg_view(p.data.resolve_neg())
+    assert p.tolist() == [1.0, 1.0]  # 1 - 0.5 = 0.5, read as -0.5; -0.5 - 0.5 = -1, read as 1
+
+
+@pytest.mark.parametrize("backend", ["auto", "foreach", "single"])
+def test_zeros_without_memory_are_a_gradient(backend: str) -> None:
+    """The compiled pass read at address 0."""
+    p, q = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    opt = fused.SGD([p, q], lr=0.5, momentum=0.5, backend=backend)
+    for g in (torch.ones(2), torch._efficientzerotensor(2)):
+        p.grad = q.grad = g
+        opt.step()
+    assert p.tolist() == [0.25, 0.25]

@@ -241,6 +241,43 @@ def test_copies_are_whole_and_go_on_alone(duplicate):
     same(*ends)
 
 
+TRANSFORMS = {
+    "grad": lambda w: torch.func.grad(lambda w: (w**3).sum())(w),
+    "vjp": lambda w: torch.func.vjp(lambda w: w**2, w)[0],
+    "jvp": lambda w: torch.func.jvp(lambda w: w**3, (w,), (torch.ones_like(w),))[1],
+    "jacrev": lambda w: torch.func.jacrev(lambda w: (w**3).sum(1))(w),
+    "vmap": lambda w: torch.func.vmap(torch.sum)(w),
+    "vmap over ids": lambda w: torch.func.vmap(lambda i: functional.embedding(i, w).sum())(torch.arange(HEIGHT).view(-1, 2)),
+    "grad beside": lambda w: torch.func.grad(lambda x: (x * w).sum())(torch.ones_like(w)),
+    "functionalize": lambda w: torch.func.functionalize(lambda w: w * 2)(w),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own, in jvp
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_a_transform_of_functions_reads_rows_at_the_present(transform):
+    """torch.func wraps a tensor where no function of torch is called, and read rows as they were left."""
+    found = []
+    for lazy in (True, False):
+        model, opt = world(lazy)
+        train(model, opt)
+        found.append(TRANSFORMS[transform](model.table.weight).detach())
+    same(*found)
+
+
+def test_a_table_that_was_swapped_is_lazy_again():
+    """torch.utils.swap_tensors, as module.to does it with torch.__future__: the weight was plain then, and its rows were lost."""
+    ends = []
+    for lazy in (True, False):
+        model, opt = world(lazy)
+        train(model, opt)
+        torch.utils.swap_tensors(model.table.weight, torch.nn.Parameter(model.table.weight.detach().clone()))
+        train(model, opt, seed=2)
+        assert opt.explain().count("lazy") == lazy
+        ends.append(model.table.weight.detach().clone())
+    same(*ends)
+
+
 def test_an_averaged_model_averages_rows_at_the_present():
     ends = []
     for lazy in (True, False):

@@ -46,10 +46,10 @@ class Watch:
         self.facts = self._now()
 
     def _now(self) -> list[list[tuple[Any, ...]]]:
-        return [[(*_looks(x), x.data_ptr() if self.addressed else 0) for x in tensors] for tensors in self.tensors]
+        return [[(*_looks(x), _signed(x), x.data_ptr() if self.addressed else 0) for x in tensors] for tensors in self.tensors]
 
     def moved(self) -> bool:
-        """Whether any tensor has another address, shape, dtype, device or other strides than in the beginning."""
+        """Whether any tensor has another address, shape, dtype, device, sign or other strides than in the beginning."""
         return self._now() != self.facts
 
     def compare(self, gradients: Sequence[Tensor | None], addresses: Integers) -> npt.NDArray[np.int8]:
@@ -58,7 +58,7 @@ class Watch:
         for k, (g, fact) in enumerate(zip(gradients, self.facts[0], strict=True)):
             if g is None:
                 status[k] = MISSING
-            elif type(g) in PLAIN and _looks(g) == fact[:-1] and not _is_view_of_another_sign(g):
+            elif type(g) in PLAIN and _looks(g) == fact[:-2] and not _signed(g) and not g._is_zerotensor():
                 status[k] = AS_ITS_PARAMETER
                 addresses[k] = g.data_ptr()
         return status
@@ -67,7 +67,7 @@ class Watch:
 PLAIN = (Tensor, torch.nn.Parameter)
 
 
-def _is_view_of_another_sign(x: Tensor) -> bool:
+def _signed(x: Tensor) -> bool:
     """Whether its memory holds the negative or conjugate of what it is."""
     return bool(x.is_neg() or x.is_conj())
 
@@ -101,7 +101,9 @@ class CompiledWatch(Watch):
     def moved(self) -> bool:
         faces, where = self.interfaces, (self.homes, self.start, self.looks, self.addressed)
         return bool(
-            _parameters(faces.describe, faces.forgive, self.objects, *where) or _held(faces.ask, self.handles, self.dtypes, *where)
+            _parameters(faces.describe, faces.forgive, faces.sign, self.objects, *where)
+            or _held(faces.ask, self.handles, self.dtypes, *where)
+            or (not faces.sign[2] and any(map(_signed, self.tensors[0])))
         )
 
     def compare(self, gradients: Sequence[Tensor | None], addresses: Integers) -> npt.NDArray[np.int8]:
@@ -110,7 +112,7 @@ class CompiledWatch(Watch):
         where = (self.start, self.looks, status, addresses)
         _gradients(faces.describe, faces.forgive, faces.sign, id(None), listed.ctypes.data, *where)
         for k in range(len(gradients)) if not faces.sign[2] else ():
-            if (g := gradients[k]) is not None and _is_view_of_another_sign(g):
+            if (g := gradients[k]) is not None and _signed(g):
                 status[k] = ODD
         return status
 
@@ -119,7 +121,9 @@ def watch(parameters: Sequence[Tensor], held: Sequence[Sequence[Tensor]], addres
     """Look at parameters and at arrays of tensors, one for each parameter and laid out as it is."""
     found = interfaces() if jit.enabled() else None
     same = all(_looks(x)[:2] == _looks(p)[:2] for tensors in held for x, p in zip(tensors, parameters, strict=True))
-    plain = all(type(x) in PLAIN and x.layout == torch.strided for tensors in (parameters, *held) for x in tensors)
+    plain = all(
+        type(x) in PLAIN and x.layout == torch.strided and not _signed(x) for tensors in (parameters, *held) for x in tensors
+    )
     if found is None or not plain or not same:
         return Watch(parameters, held, addressed)
     try:
@@ -280,10 +284,13 @@ def _alike(tensor: Any, looks: Any, first: Any, end: Any) -> Any:
 
 
 @kernel(holds_gil=True)  # type: ignore[untyped-decorator]
-def _parameters(describe: Any, forgive: Any, objects: Any, homes: Any, start: Any, looks: Any, addressed: Any) -> Any:
+def _parameters(describe: Any, forgive: Any, sign: Any, objects: Any, homes: Any, start: Any, looks: Any, addressed: Any) -> Any:
     """Whether any of these Python objects is another tensor than it was."""
     tensor = np.zeros(6, np.int64)
+    inside, place, mask = sign
     for k in range(len(objects)):
+        if mask and word(word(objects[k], inside), place) & mask:
+            return True
         if call(describe, objects[k], tensor.ctypes.data):
             call_alone(forgive)
             return True

@@ -30,8 +30,8 @@ from thalweg.optim.torch.names import group_of, live_of, misspelt, rule_of, slot
 from thalweg.optim.torch.planning import How, Plan, backend_of, planned
 from thalweg.optim.torch.reading import Reading
 from thalweg.optim.torch.repeat import Repeated
-from thalweg.optim.torch.rows import Rows, made_lazy
-from thalweg.optim.torch.soft_batch import SoftBatch
+from thalweg.optim.torch.rows import Rows, made_lazy, renewed
+from thalweg.optim.torch.soft_batch import BESIDE, SoftBatch
 from thalweg.optim.torch.tables import Found, Numbers, Table, all_finite
 from thalweg.optim.transforms import check_schedules
 
@@ -171,6 +171,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             return False
         with torch.no_grad(), self._unread():
             self._current(*self._read(scaled=False))
+        for p, held in self.state.items() if self._soft.size > 1 else ():
+            held.update(self._soft.empty(p))
         return True
 
     @property
@@ -299,7 +301,8 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
             table.done()
 
     def _current(self, rules: list[Rule], programs: list[tuple[Program, ...]]) -> Plan:
-        if self._plan is None or not self._plan.holds(programs, self.param_groups, self.state):
+        swapped = renewed(self._lazy)
+        if swapped or self._plan is None or not self._plan.holds(programs, self.param_groups, self.state):
             self._plan = planned(self.param_groups, self.state, rules, programs, self.how, self._lazy)
         return self._plan
 
@@ -345,14 +348,15 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         before = [dict(group) for group in self.param_groups]
         found: list[dict[str, Any]] = []
 
-        def check(_: Any, given: dict[str, Any]) -> None:  # after the hooks of others, which may bring it into another order
+        def check(_: Any, given: dict[str, Any]) -> dict[str, Any]:  # after the hooks of others, which may change the order
             states.check_rules(before, given["param_groups"])
             groups = [{**ours, **theirs, "rule": ours["rule"]} for ours, theirs in zip(before, given["param_groups"], strict=False)]
             for group in groups:
                 self._check(group)
             states.check_keys([self.rule_of(group) for group in groups], given)
             self.catch_up()  # by the state that they have been stepped with
-            found.append(given)
+            found.append({**given, "state": self._kept(given["state"])})
+            return found[0]
 
         def complete(_: Any) -> None:  # before the hooks of others, which may look at it
             self._loaded(before, found[0])
@@ -373,17 +377,27 @@ class Optimizer(torch.optim.Optimizer):  # type: ignore[misc]
         moves = self.moves
         self.updates = saved.get("updates", max((int(held.get("step", 0)) for held in saved["state"].values()), default=0))
         self._undone = moves - self.updates
-        self._soft.clear()
-        if "soft_batch" in saved:
-            self._soft.load_state_dict(saved["soft_batch"], self._parameters())
+        self._soft.load_state_dict(saved.get("soft_batch"), self.state)
 
     def state_dict(self) -> dict[str, Any]:
         """The state as torch's optimizers write it; beside it the number of updates, and the soft batch if one is begun."""
         self.catch_up()
         state: dict[str, Any] = {**super().state_dict(), "updates": self.updates}
-        passing = {"start", *(f"g{k}" for k in range(self._stages() - 1))} if self._stages() > 1 else set()
-        state["state"] = {place: {k: v for k, v in held.items() if k not in passing} for place, held in state["state"].items()}
-        return {**state, "soft_batch": self._soft.state_dict(self._parameters())} if self._soft.done else state
+        state["state"] = self._kept(state["state"])
+        places = [place for group in state["param_groups"] for place in group["params"]]
+        for place, p in zip(places, self._parameters(), strict=True) if self._soft.sums else ():
+            if begun := self._soft.beside(p):
+                state["state"][place] = {**state["state"].get(place, {}), **begun}
+        return {**state, "soft_batch": self._soft.state_dict()} if self._soft.done else state
+
+    def _kept(self, state: dict[Any, dict[str, Any]]) -> dict[Any, dict[str, Any]]:
+        """A state without what rules of several gradients hold within a step only, and without sums that torch found missing."""
+        n = self._stages()
+        passing = {"start", *(f"g{k}" for k in range(n - 1))} if n > 1 else set()
+        return {
+            place: {k: v for k, v in held.items() if k not in passing and not (k in BESIDE and isinstance(v, Mapping))}
+            for place, held in state.items()
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         self.catch_up()

@@ -2,18 +2,21 @@
 
 Whoever reads or writes a parameter in Python goes through a function of torch: a forward pass, a tied output layer, a norm,
 `state_dict`, a copy, `load_state_dict`. A `LazyParameter` is told of each (`__torch_function__`) and first makes the steps that its
-rows lack: for a look-up those of the rows that are looked up, for anything else those of all. What somebody keeps of it from before
-a step (`w = p.detach()`) shows rows as they were left.
+rows lack: for a look-up those of the rows that are looked up, for anything else those of all. The transforms of torch.func take
+a tensor in without such a function, and are made to tell (`_heard`). What somebody keeps of it from before a step, as in
+`w = p.detach()`, shows rows as they were left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch._functorch import eager_transforms, vmap
 from torch.nn import Parameter
 
 from thalweg.errors import RuleError
@@ -63,7 +66,7 @@ class Rows:
         last = self.last[rows]
         behind = last < self.steps
         if self.table is not None and self.mode != "skip" and behind.any():
-            with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+            with torch._C.DisableTorchFunctionSubclass(), torch._C._DisableFuncTorch(), torch.no_grad():
                 self.table.make_idle(rows[behind], last[behind].astype(np.int64))
                 torch.autograd.graph.increment_version(self.parameter)
         self.last[rows] = np.maximum(last, self.steps)
@@ -133,7 +136,8 @@ def _looked_up(func: Any, args: Any) -> Tensor | None:
         ids = args[1]
     elif func in (torch.index_select, Tensor.index_select) and len(args) == 3 and args[1] == 0:
         ids = args[2]
-    return ids if type(ids) is Tensor and ids.dtype in (torch.int64, torch.int32) else None
+    known = type(ids) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(ids)  # vmap's cannot be read here
+    return ids if known and ids.dtype in (torch.int64, torch.int32) else None
 
 
 def _lazy(given: Any) -> Iterator[LazyParameter]:
@@ -151,10 +155,45 @@ def made_lazy(p: Tensor, mode: str) -> Rows:
     """Make a parameter lazy. Another optimizer that has it so is taken over from."""
     if isinstance(p, LazyParameter):
         p.rows.catch_up()
+    _heard()
     rows = Rows(p, mode)
     p.__class__ = LazyParameter
     p.rows = rows
     return rows
+
+
+@functools.cache
+def _heard() -> None:
+    """Be told when a transform of torch.func takes a lazy parameter in: it wraps it in C++, and reads what is inside."""
+    for module, name in (
+        (eager_transforms, "_wrap_for_grad"),
+        (eager_transforms, "_wrap_functional_tensor"),
+        (vmap, "_add_batch_dim"),
+    ):
+        setattr(module, name, _told(getattr(module, name)))
+
+
+def _told(wrap: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(wrap)
+    def taken_in(x: Any, *args: Any) -> Any:
+        if isinstance(x, LazyParameter):
+            x.rows.catch_up()
+        return wrap(x, *args)
+
+    return taken_in
+
+
+def renewed(lazy: dict[Tensor, Rows]) -> bool:
+    """Make those lazy again that `torch.utils.swap_tensors` has put other tensors in the place of. Whether there was one.
+
+    Nobody is owed the steps of the tensor that went away: the one that came is at the present.
+    """
+    plain = [p for p in lazy if not isinstance(p, LazyParameter)]
+    for p in plain:
+        mode = lazy[p].mode
+        lazy[p].table = None
+        lazy[p] = made_lazy(p, mode)
+    return bool(plain)
 
 
 def at_the_present(parameters: Iterable[Tensor]) -> None:

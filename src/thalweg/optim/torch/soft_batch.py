@@ -16,10 +16,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from thalweg.errors import RuleError, whole_number
+
+BESIDE = SUM, COUNTS = "soft_sum", "soft_counts"  # keys of a parameter's state: its sum; [batches, weight]
 
 
 class SoftBatch:
@@ -33,7 +36,7 @@ class SoftBatch:
 
     def add(self, parameters: list[Tensor], weight: float, scale: float | None) -> None:
         """Add a batch: the gradients that the parameters hold, scaled by `scale`. Raises RuleError for a weight that is none."""
-        if isinstance(weight, Tensor):
+        if isinstance(weight, Tensor | np.generic) and math.prod(weight.shape) == 1:
             weight = weight.item()
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             msg = f"weight={weight!r} of a batch is not a number of at least 0: its samples, or its tokens"
@@ -80,12 +83,27 @@ class SoftBatch:
         self.sums.clear()
         self.done, self.weight = 0, 0.0
 
-    def state_dict(self, parameters: list[Tensor]) -> dict[str, Any]:
-        """What is added up so far, the sums in the order of the parameters."""
-        return {"done": self.done, "weight": self.weight, "sums": [self.sums.get(p) for p in parameters]}
+    def state_dict(self) -> dict[str, Any]:
+        """How much is added up so far; the sums stand with the parameters, see `beside`."""
+        return {"done": self.done, "weight": self.weight}
 
-    def load_state_dict(self, state: dict[str, Any], parameters: list[Tensor]) -> None:
-        """Go on from what `state_dict` gave."""
-        self.done, self.weight = state["done"], state["weight"]
-        kept = zip(parameters, state["sums"], strict=True)
-        self.sums = {p: held.to(p.device, copy=True) for p, held in kept if held is not None}
+    def beside(self, p: Tensor) -> dict[str, Tensor]:
+        """What the state of a parameter holds of a begun batch: who brings states into another order brings the sums along."""
+        counts = torch.tensor([self.done, self.weight], dtype=torch.float64, device="cpu")
+        return {SUM: self.sums[p], COUNTS: counts} if p in self.sums else {}
+
+    def empty(self, p: Tensor) -> dict[str, Tensor]:
+        """The same of a batch that is not begun: torch.distributed loads the keys alone that are there."""
+        wide = torch.promote_types(p.dtype, torch.float32)
+        return {SUM: torch.zeros_like(p.detach(), dtype=wide), COUNTS: torch.zeros(2, dtype=torch.float64, device="cpu")}
+
+    def load_state_dict(self, counts: dict[str, Any] | None, state: dict[Tensor, dict[str, Any]]) -> None:
+        """Go on from what `state_dict` gave and from the sums, which are taken out of the state; without sums, from the counts."""
+        self.clear()
+        for p in [p for p, held in state.items() if SUM in held]:
+            self.sums[p] = state[p].pop(SUM)
+            self.done, self.weight = int(state[p][COUNTS][0]), float(state[p].pop(COUNTS)[1])
+            if not state[p]:
+                del state[p]  # it has had no step
+        if counts is not None:
+            self.done, self.weight = counts["done"], counts["weight"]

@@ -172,6 +172,7 @@ class Table(ABC):
             msg = f"{self.program.rule}: a gradient of shape {tuple(g.shape)} of a parameter of shape {tuple(p.shape)}"
             raise RuleError(f"{msg}; set it to None when you replace the data of either")
         g = g.resolve_conj().resolve_neg()  # a view that is conjugated or negated when it is read
+        g = g.clone() if g._is_zerotensor() else g  # zeros without memory, as forward differentiation makes them
         if g.stride() == p.stride() or (g.is_contiguous() and p.is_contiguous()):
             return g
         self.copied += 1
@@ -227,8 +228,9 @@ class AddressTable(Table):
             here = self.tensors.addresses
             here[1] = self.at
             for k in np.flatnonzero((self.at == 0) & (self.sizes > 0)):
-                if found[k] is not None:
-                    self.laid_out(self.parameters[k], found[k])  # which refuses it
+                if (g := found[k]) is not None:
+                    found[k] = g = self.laid_out(self.parameters[k], g)  # which refuses one whose memory was freed
+                    here[1, k] = g.data_ptr()
             same = (np.delete(here, 1, axis=0) == self.at).any(0) & (self.sizes > 0)
             for k in np.flatnonzero(same if active is EVERY else same & active):
                 found[k] = g = self.parameters[k].grad.clone()  # p.grad = p: the kernel takes it that arrays do not overlap
