@@ -69,7 +69,7 @@ def test_a_library_that_cannot_be_imported_is_a_line(module: str, fact: str, mon
 
 
 @pytest.mark.usefixtures("without_torch")
-@pytest.mark.parametrize("probe", ["_blas", "_jit", "_cores", "memory_available", "_browser"])
+@pytest.mark.parametrize("probe", ["_blas", "_jit", "_cores", "_browser"])
 def test_a_question_that_fails_costs_its_own_line(probe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise AttributeError("odd\x1b[31m")
@@ -121,8 +121,3 @@ def test_a_cache_that_cannot_be_written_is_said(monkeypatch: pytest.MonkeyPatch)
     jit = doctor.report()["jit"]
     assert isinstance(jit, dict)
     assert (jit["cache"], "no locator" in jit["why"]) == (None, True)
-
-
-def test_memory_is_below_that_of_the_machine() -> None:
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    assert 0 < doctor.memory_available() <= total

@@ -6,7 +6,6 @@ metadata, without importing them; numpy, numba, matplotlib and torch are then im
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import importlib.util
 import os
@@ -15,33 +14,31 @@ import re
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-from thalweg import __version__, fonts, jit, threads
+from thalweg import __version__, fonts, jit, memory, threads
 from thalweg.console import Console, plain_columns
 from thalweg.files import size_text
+from thalweg.needs import EXTRAS
 from thalweg.options import command as define
 from thalweg.options import json_option, quiet_option
 
 PACKAGES = (
     "numpy", "scipy", "numba", "llvmlite", "scikit-learn", "matplotlib", "click", "rich", "safetensors", "rjieba", "threadpoolctl",
-    "torch",
 )  # fmt: skip
-OPTIONAL = ("torch",)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def report() -> dict[str, object]:
     """The facts, in JSON's types; one that could not be found out is {'error': why}. The home directory is shown as ~."""
-    packages = {name: _attempt(_version, name) for name in PACKAGES}
+    packages = {name: _attempt(_version, name) for name in (*PACKAGES, *(extra.package for extra in EXTRAS.values()))}
     facts: dict[str, object] = {
         "thalweg": __version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "platform": _attempt(platform.platform),
         "packages": packages,
         "cores": _attempt(_cores),
-        "memory_available_bytes": _attempt(memory_available),
+        "memory_available_bytes": _attempt(memory.available),
         "blas": _attempt(_blas),
         "jit": _attempt(_jit),
         "torch": _attempt(_torch) if packages["torch"] is not None else None,
@@ -73,22 +70,6 @@ def _version(name: str) -> str | None:
 
 def _cores() -> dict[str, int | None]:
     return {"available": threads.available(), "machine": os.cpu_count()}
-
-
-def memory_available() -> int:
-    """Bytes that this process can still take: what the kernel calls available, or what a container's limit leaves."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError):  # Linux also counts what it could give back from its file cache
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.M)
-        free = int(found[1]) * 1024 if found else free
-    for limit, used in (
-        ("memory.max", "memory.current"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-    ):
-        with contextlib.suppress(OSError, ValueError):  # no such limit, or "max"
-            root = Path("/sys/fs/cgroup")
-            free = min(free, max(0, int((root / limit).read_text()) - int((root / used).read_text())))
-    return free
 
 
 def _blas() -> list[str]:
@@ -130,9 +111,8 @@ def _missing(facts: Mapping[str, object]) -> list[dict[str, str]]:
     """What is not there, what it is for, and the one command that brings it."""
     packages = facts["packages"]
     absent = [name for name, found in packages.items() if found is None] if isinstance(packages, dict) else []
-    rows = [(name, "the core", "pip install --upgrade --force-reinstall thalweg") for name in absent if name not in OPTIONAL]
-    if "torch" in absent:
-        rows.append(("torch", "optimisers for PyTorch and whatever trains networks", "pip install 'thalweg[torch]'"))
+    rows = [(name, "the core", "pip install --upgrade --force-reinstall thalweg") for name in PACKAGES if name in absent]
+    rows += [(extra.package, extra.use, f"pip install {extra.install}") for extra in EXTRAS.values() if extra.package in absent]
     if facts["cjk_font"] is None:
         rows.append(("a font with Chinese characters", "Chinese labels in pictures", "apt-get install fonts-noto-cjk"))
     if facts["browser"] is None:

@@ -370,5 +370,5 @@ def test_a_rule_that_cannot_be_followed_is_one_line(
 def test_zstandard_without_its_package_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
     (tmp_path / "a.txt.zst").write_bytes(b"\x28\xb5\x2f\xfd" + TEXT)
-    assert "zstandard is not installed: pip install zstandard" in error(run("fit", tmp_path, "--out", tmp_path / "vec"))
+    assert "zstandard, which is not installed: pip install zstandard" in error(run("fit", tmp_path, "--out", tmp_path / "vec"))
     assert not (tmp_path / "vec").exists()

@@ -12,6 +12,10 @@ traced with the training step. Other backends run the same program through `kera
 
 from __future__ import annotations
 
+from thalweg.needs import needs
+
+needs("keras", "thalweg.optim.keras")
+
 import math
 from collections.abc import Sequence
 from typing import Any

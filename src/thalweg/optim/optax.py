@@ -13,6 +13,11 @@ schedules (called with the number of steps done, as optax does) or as traced val
 
 from __future__ import annotations
 
+from thalweg.needs import needs
+
+needs("jax", "thalweg.optim.optax")
+needs("optax", "thalweg.optim.optax")
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 

@@ -1,5 +1,9 @@
 """What is wrong with a training run: curvature, noise and a range test of a model, its data and its optimizer."""
 
+from thalweg.needs import needs
+
+needs("torch", "thalweg.optim.diagnosis")
+
 from thalweg.optim.diagnosis.curvature import Eigenvalue, Hessian, largest, trace
 from thalweg.optim.diagnosis.noise import NoiseScale, noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied

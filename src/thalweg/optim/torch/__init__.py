@@ -1,5 +1,9 @@
 """Rules as torch optimizers: `Optimizer(params, rule)`, and torch.optim's own names, `Adam(params, lr=1e-3)`."""
 
+from thalweg.needs import needs
+
+needs("torch", "thalweg.optim.torch")
+
 from thalweg.optim.torch.averages import EMA, Lookahead, Polyak
 from thalweg.optim.torch.groups import decay_groups
 from thalweg.optim.torch.named import (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from thalweg.errors import InputError, MissingExtraError, quoted
+from thalweg.errors import InputError, quoted
+from thalweg.needs import needs
 from thalweg.words.formats.rows import all_words, gathered
 from thalweg.words.vectors import queries
 
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 def to_gensim(vectors: Readout, output: str | None = None) -> Any:
     """The vectors as gensim's KeyedVectors, with the counts where they are known. Raises MissingExtraError without gensim."""
-    try:
-        models = importlib.import_module("gensim.models")
-    except ImportError as error:
-        msg = f"gensim is not installed ({error}): pip install gensim"
-        raise MissingExtraError(msg) from None
+    models = needs("gensim.models", "to_gensim()")
     matrix = np.ascontiguousarray(vectors.vectors(output), np.float32)
     keyed = models.KeyedVectors(vector_size=matrix.shape[1], count=0, dtype=np.float32)
     keyed.add_vectors(vectors.words, matrix)

@@ -10,7 +10,6 @@ fixed: the entry of largest modulus of each is positive. All sums run on one thr
 
 from __future__ import annotations
 
-import importlib
 import json
 import warnings
 from collections.abc import Sequence
@@ -20,8 +19,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.errors import InputError, MissingExtraError, near_misses, whole_number
+from thalweg.errors import InputError, near_misses, whole_number
 from thalweg.files import atomic, check_file, write_text
+from thalweg.needs import needs
 from thalweg.words.pictures import drawing
 from thalweg.words.pictures.plane import NAMES, Doubles, Plane
 from thalweg.words.vectors import queries
@@ -190,11 +190,7 @@ def _tsne(unit: Doubles, start: Doubles, seed: int) -> Doubles:
 
 
 def _umap(unit: Doubles, start: Doubles, seed: int) -> Doubles:
-    try:
-        umap = importlib.import_module("umap")
-    except ImportError as error:
-        msg = f"umap-learn is not installed ({error}): pip install umap-learn, or take method 'tsne'"
-        raise MissingExtraError(msg) from None
+    umap = needs("umap", "method 'umap' (others are 'pca' and 'tsne')")
     near = min(15, len(unit) - 1)
     spread = (start * 1e5).astype(np.float32)  # UMAP begins at the size of a few units
     return np.asarray(umap.UMAP(n_neighbors=near, init=spread, random_state=seed, n_jobs=1).fit_transform(unit), np.float64)

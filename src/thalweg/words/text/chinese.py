@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import functools
-import importlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -17,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from thalweg.errors import InputError, MissingExtraError, MissingFileError
+from thalweg.errors import InputError, MissingFileError
 from thalweg.files import storage_errors
+from thalweg.needs import needs
 from thalweg.words.text.characters import JOINERS, LINE_ENDS, PLANE, POINT, Characters, invisible
 from thalweg.words.text.corpus import BLOCK
 from thalweg.words.text.encodings import text_of_file
@@ -139,12 +139,7 @@ def user_words(path: str | Path, encoding: str = "utf-8") -> list[tuple[str, int
 @functools.cache
 def converter(name: str) -> Callable[[str], str]:
     """A function that converts characters, such as "t2s", traditional to simplified. Raises MissingExtraError without opencc."""
-    try:
-        opencc = importlib.import_module("opencc")
-    except ImportError:
-        msg = f"convert={name!r} needs the package opencc, which is not installed: pip install opencc"
-        raise MissingExtraError(msg) from None
-    return opencc.OpenCC(name).convert  # type: ignore[no-any-return]
+    return needs("opencc", f"convert={name!r}").OpenCC(name).convert  # type: ignore[no-any-return]
 
 
 def segmenter_name() -> str:

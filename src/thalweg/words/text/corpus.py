@@ -11,7 +11,6 @@ import bz2
 import contextlib
 import fnmatch
 import gzip
-import importlib
 import lzma
 import os
 import sys
@@ -23,6 +22,7 @@ from typing import IO, Any, cast
 
 from thalweg.errors import InputError, MissingExtraError, MissingFileError, UsageError, near_misses
 from thalweg.files import size_text, storage_errors
+from thalweg.needs import needs
 
 Globs = str | Sequence[str] | None  # patterns for the files of a folder; None: SUFFIXES
 
@@ -37,11 +37,7 @@ class _Zstd:
     _STEP = 512  # bytes taken at a time: a block of 128 KiB may take four, so that these hold 16 MiB
 
     def __init__(self, raw: IO[bytes], mode: str) -> None:
-        try:
-            self._library = importlib.import_module("zstandard")
-        except ImportError:
-            msg = "it is compressed with Zstandard, and the package zstandard is not installed: pip install zstandard"
-            raise MissingExtraError(msg) from None
+        self._library: Any = needs("zstandard", "text compressed with Zstandard")
         self._raw = raw
         self._frame: Any = None
         self._rest = b""
