@@ -14,8 +14,8 @@ import click
 from thalweg import options
 from thalweg.console import Console
 from thalweg.errors import InputError, ThalwegError, UsageError
-from thalweg.optim.commands import choosing
 from thalweg.optim.commands.racing import check_page
+from thalweg.own import failed, own
 
 if TYPE_CHECKING:
     from thalweg.optim.diagnosis import Diagnosis, RangeTest
@@ -107,7 +107,7 @@ def diagnose(
         except ThalwegError:
             raise
         except Exception as error:
-            raise InputError(choosing.failed(f"{place}: the model, the loss or the data fail", error)) from error
+            raise InputError(failed(f"{place}: the model, the loss or the data fail", error)) from error
     console.result(_value(found), lambda: _show(console, found))
     if out is not None:  # after the result, which a full disk shall not take away
         from thalweg.optim.diagnosis.page import save
@@ -128,7 +128,7 @@ diagnose.help = f"{inspect.cleandoc(diagnose.callback.__doc__ or '')}\n\n{NEEDED
 
 def _made(place: str) -> object:
     """What the user's function returns. InputError with one line for a file or a function that fails."""
-    make = choosing.own(place)
+    make = own(place)
     if not callable(make):
         msg = f"{place} is {type(make).__name__}, not a function that returns (model, loss, data, optimizer)"
         raise InputError(msg)
@@ -146,7 +146,7 @@ def _made(place: str) -> object:
     try:
         return make()
     except (Exception, SystemExit) as error:
-        raise InputError(choosing.failed(f"{place} fails", error)) from error
+        raise InputError(failed(f"{place} fails", error)) from error
 
 
 def _value(found: Diagnosis) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from thalweg.console import Console
 from thalweg.errors import InputError, UsageError
 from thalweg.files import check_file
 from thalweg.optim.commands import choosing
+from thalweg.own import failed
 
 if TYPE_CHECKING:
     from thalweg.optim.race import Race
@@ -70,7 +71,7 @@ def race(
         except Exception as error:
             if not any(":" in each for each in (*rule, *problems)):
                 raise
-            raise InputError(choosing.failed("a rule or problem of your own fails", error)) from error
+            raise InputError(failed("a rule or problem of your own fails", error)) from error
     if out is not None:
         found.save(out, overwrite=overwrite, locale=locale)
         console.note(f"curves: {out}")
