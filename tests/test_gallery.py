@@ -34,7 +34,7 @@ def folder(pages: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 every_page = pytest.mark.parametrize(
-    "name", [gallery.file_name(page, locale) for page in ("index", *gallery.PAGES) for locale in gallery.LOCALES]
+    "name", [gallery.file_name(page, locale) for page in ("index", *gallery.pages()) for locale in gallery.LOCALES]
 )
 both_locales = pytest.mark.parametrize("locale", gallery.LOCALES)
 
@@ -43,7 +43,7 @@ both_locales = pytest.mark.parametrize("locale", gallery.LOCALES)
 
 
 def test_there_is_every_page_in_every_language(pages):
-    assert set(pages) == {gallery.file_name(page, locale) for page in ("index", *gallery.PAGES) for locale in gallery.LOCALES}
+    assert set(pages) == {gallery.file_name(page, locale) for page in ("index", *gallery.pages()) for locale in gallery.LOCALES}
 
 
 @every_page
@@ -62,8 +62,8 @@ def test_a_page_refers_to_other_pages_of_the_gallery_only(pages, name, reference
 def test_the_index_links_to_every_page_and_every_page_to_its_twin_in_the_other_language(pages, references):
     for locale, other in (gallery.LOCALES, gallery.LOCALES[::-1]):
         found = references(pages[gallery.file_name("index", locale)])
-        assert {gallery.file_name(page, locale) for page in gallery.PAGES} <= set(found)
-        for page in gallery.PAGES:
+        assert {gallery.file_name(page, locale) for page in gallery.pages()} <= set(found)
+        for page in gallery.pages():
             assert gallery.file_name(page, other) in references(pages[gallery.file_name(page, locale)])
 
 
@@ -82,7 +82,7 @@ def test_both_languages_say_the_same_things(texts):
 
 
 def test_every_entry_has_both_languages():
-    for entry in gallery.PAGES.values():
+    for entry in gallery.pages().values():
         assert set(entry.titles) == set(entry.summaries) == set(gallery.LOCALES)
 
 

@@ -21,6 +21,7 @@ from click.exceptions import Exit, NoArgsIsHelpError
 
 from thalweg.errors import ExpressionError, ThalwegError, UsageError, visible
 from thalweg.options import PATH, TRACEBACK, Choice, Group, command
+from thalweg.parts import PARTS
 from thalweg.version import __version__
 
 COMPLETION = "_THALWEG_COMPLETE"  # the environment variable by which a shell asks for completions
@@ -164,8 +165,7 @@ program = Program(
     "thalweg",
     help="Write down an energy and go down it: word vectors, optimisers, pages to try.",
     lazy={
-        "words": ("thalweg.words.commands:GROUP", "Word vectors from a raw corpus: related, similar, analogy."),
-        "optim": ("thalweg.optim.commands:GROUP", "Optimisers: list them, see what they do, race them."),
+        **{name: (f"{part.home}.commands:GROUP", part.summary) for name, part in PARTS.items()},
         "tour": ("thalweg.tour:command", "Run the main jobs of all parts and write them on one page."),
         "gallery": ("thalweg.gallery:command", "Write and open the pages with knobs to turn."),
         "doctor": ("thalweg.doctor:command", "Show what is installed, what works and what is missing."),

@@ -1,13 +1,12 @@
 """`thalweg gallery`: pages with knobs to turn, one self-contained file each, in English and Chinese.
 
-A page is a function `page(locale) -> GalleryPage`, entered in PAGES. What its script computes has a twin in Python, and a test that
-compares the two. The exported folder works from file:// and loads nothing.
+A page is a function `page(locale) -> GalleryPage`, entered in the PAGES of its part's gallery. The exported folder works from
+file:// and loads nothing.
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -15,56 +14,13 @@ import click
 from thalweg import options
 from thalweg.console import Console
 from thalweg.files import check_output, manifest_of, write_pages
-from thalweg.page import GalleryPage, Markup, document, join, tag
+from thalweg.page import GalleryEntry, GalleryPage, Markup, document, join, tag
+from thalweg.parts import PARTS
 from thalweg.version import __version__
 
 KIND = "thalweg-gallery"
 LOCALES = ("en", "zh")
 
-
-@dataclass(frozen=True)
-class Entry:
-    """place: "module:function"; titles and summaries by locale, for the index."""
-
-    place: str
-    titles: dict[str, str]
-    summaries: dict[str, str]
-
-
-PAGES: dict[str, Entry] = {
-    "words-pmi": Entry(
-        "thalweg.words.gallery.pmi:page",
-        {"en": "Why the inner product must be mutual information", "zh": "为什么内积必须是互信息"},
-        {
-            "en": "One requirement leaves one function. And: related is not similar; ask real vectors.",
-            "zh": "一个要求只留下一个函数。还有：相关不是相似，请向真实的词向量提问。",
-        },
-    ),
-    "optim-momentum": Entry(
-        "thalweg.optim.gallery.momentum:page",
-        {"en": "From gradient descent to momentum", "zh": "从梯度下降到动量"},
-        {
-            "en": "Flow and steps, barriers, the temperature of a batch, one dial for rate and momentum, Nesterov, stability.",
-            "zh": "梯度流与步、势垒、批的温度、学习率与动量的同一个旋钮、Nesterov、稳定性。",
-        },
-    ),
-    "optim-custom": Entry(
-        "thalweg.optim.gallery.custom:page",
-        {"en": "An optimizer of your own", "zh": "自己写一个优化器"},
-        {
-            "en": "A rule and what it compiles to; race it; soft batches, Heun's method, gradients by hand.",
-            "zh": "一个规则和它编译成的程序；让它参加竞赛；软 batch、Heun 方法、手写梯度。",
-        },
-    ),
-    "optim-adaptive": Entry(
-        "thalweg.optim.gallery.adaptive:page",
-        {"en": "Adaptive rates as error control", "zh": "自适应学习率就是误差控制"},
-        {
-            "en": "A gauge for Euler's error; one rate or one for each coordinate; what never stops, and what stops too early.",
-            "zh": "欧拉法误差的量表；共用一个学习率还是每个坐标一个；什么停不下来，什么停得太早。",
-        },
-    ),
-}
 
 TEXT = {
     "en": {
@@ -84,19 +40,27 @@ TEXT = {
 }
 
 
+def pages() -> dict[str, GalleryEntry]:
+    """The pages of all parts, by name."""
+    found: dict[str, GalleryEntry] = {}
+    for part in PARTS.values():
+        found |= importlib.import_module(f"{part.home}.gallery").PAGES
+    return found
+
+
 def file_name(page: str, locale: str) -> str:
     return f"{page}.html" if locale == "en" else f"{page}.{locale}.html"
 
 
 def build() -> dict[str, str]:
     """All pages: file name -> HTML."""
-    pages = {file_name("index", locale): _index(locale) for locale in LOCALES}
-    for name, entry in PAGES.items():
+    made = {file_name("index", locale): _index(locale) for locale in LOCALES}
+    for name, entry in pages().items():
         module, _, function = entry.place.partition(":")
         for locale in LOCALES:
             page: GalleryPage = getattr(importlib.import_module(module), function)(locale)
-            pages[file_name(name, locale)] = _render(name, page, locale)
-    return pages
+            made[file_name(name, locale)] = _render(name, page, locale)
+    return made
 
 
 def _render(name: str, page: GalleryPage, locale: str) -> str:
@@ -109,7 +73,7 @@ def _index(locale: str) -> str:
     text = TEXT[locale]
     cards = [
         tag("div", tag("h3", tag("a", entry.titles[locale], href=file_name(name, locale))), tag("p", entry.summaries[locale]))
-        for name, entry in PAGES.items()
+        for name, entry in pages().items()
     ]
     body = [tag("h1", text["title"]), tag("p", text["lead"], class_="lead"), tag("div", *cards, class_="cards")]
     footer = text["made"].format(version=__version__)
@@ -159,7 +123,7 @@ def command(context: click.Context, locale: str, quiet: bool) -> None:
 def export(folder: Path, overwrite: bool, json: bool, quiet: bool) -> None:
     """Write the pages to a directory. Each file works on its own, from file:// too."""
     check_output(folder, overwrite)
-    pages = build()
-    write_pages(folder, KIND, 1, pages, overwrite)
+    made = build()
+    write_pages(folder, KIND, 1, made, overwrite)
     console = Console(json=json, quiet=quiet, command="gallery export")
-    console.result({"out": folder, "pages": sorted(pages)}, "\n".join(str(folder / name) for name in sorted(pages)))
+    console.result({"out": folder, "pages": sorted(made)}, "\n".join(str(folder / name) for name in sorted(made)))

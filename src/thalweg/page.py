@@ -191,6 +191,18 @@ class Section:
 
 
 @dataclass(frozen=True)
+class GalleryEntry:
+    """A page of the gallery by name.
+
+    place: "module:function"; titles and summaries by locale, for the index.
+    """
+
+    place: str
+    titles: dict[str, str]
+    summaries: dict[str, str]
+
+
+@dataclass(frozen=True)
 class GalleryPage:
     """One page of the gallery.
 

@@ -1,8 +1,8 @@
 """`thalweg tour`: the main jobs of all parts, run here and now, on one self-contained page.
 
-A section is a function `section(locale=..., ...) -> Section`, entered in SECTIONS. Each runs in a process of its own and is stopped
-at twice its budget, so a part that hangs or is not installed costs the page one section. Work on a user's own text has no limit. A
-section tells what it has whenever there is more of it (`so_far`), and what was told is on the page, however the section ends.
+A section is the function `section(locale=..., ...) -> Section` of a part (`thalweg.parts`). Each runs in a process of its own and
+is stopped at twice its budget, so a part that hangs or is not installed costs the page one section. Work on a user's own text has
+no limit. A section tells what it has whenever there is more of it (`so_far`), and what was told is on the page, however it ends.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from thalweg.console import Console, duration
 from thalweg.errors import ThalwegError, visible
 from thalweg.files import MANIFEST, check_output, write_pages
 from thalweg.page import Markup, Section, document, escape, tag
+from thalweg.parts import PARTS
 from thalweg.version import __version__
 
 KIND = "thalweg-tour"
@@ -42,10 +43,7 @@ class Entry:
     takes: tuple[str, ...] = field(default=())
 
 
-SECTIONS: dict[str, Entry] = {
-    "words": Entry("thalweg.words.tour:section", budget=60, takes=("corpus", "keep", "encoding")),
-    "optim": Entry("thalweg.optim.tour:section", budget=20),
-}
+SECTIONS = {name: Entry(f"{part.home}.tour:section", part.budget, part.takes) for name, part in PARTS.items()}
 
 TEXT = {
     "en": {
