@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from thalweg import cli, optim
 from thalweg.optim.commands import choosing
-from thalweg.optim.problems import PROBLEMS
+from thalweg.optim.racing.problems import PROBLEMS
 
 MINE = '''
 from dataclasses import dataclass

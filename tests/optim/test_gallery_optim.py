@@ -14,7 +14,7 @@ import pytest
 import thalweg
 from thalweg import energies, gallery, optim
 from thalweg.optim.gallery import custom, kernel
-from thalweg.optim.race import race
+from thalweg.optim.racing.race import race
 
 LANDSCAPES = {
     "valley": energies.Rosenbrock(),

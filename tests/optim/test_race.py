@@ -13,9 +13,9 @@ import pytest
 import thalweg
 from thalweg import energies, optim
 from thalweg.errors import EnergyError, InputError, OutputExistsError, RuleError
-from thalweg.optim import problems, race_page
-from thalweg.optim.problems import PROBLEMS, Problem
-from thalweg.optim.race import RATES, Race, label, race
+from thalweg.optim.racing import problems, race_page
+from thalweg.optim.racing.problems import PROBLEMS, Problem
+from thalweg.optim.racing.race import RATES, Race, label, race
 
 
 def watched(problem: Problem, seen: list[Any]) -> Problem:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from thalweg import cli, descend
 from thalweg.optim import HeavyBall, tour, tour_figures
-from thalweg.optim.problems import PROBLEMS
+from thalweg.optim.racing.problems import PROBLEMS
 from thalweg.page import Section
 
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from thalweg.console import duration
-from thalweg.optim import race_page, tour_figures
-from thalweg.optim.race import RATES, RULES, Race, race
+from thalweg.optim import tour_figures
+from thalweg.optim.racing import race_page
+from thalweg.optim.racing.race import RATES, RULES, Race, race
 from thalweg.optim.rules import get
 from thalweg.page import Exhibit, Markup, Section, tag
 

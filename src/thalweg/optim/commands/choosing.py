@@ -15,7 +15,7 @@ from thalweg.errors import InputError, RuleError, UsageError, near_misses
 from thalweg.own import failed, own
 
 if TYPE_CHECKING:
-    from thalweg.optim.problems import Problem
+    from thalweg.optim.racing.problems import Problem
     from thalweg.optim.rule import Rule
 
 
@@ -102,7 +102,7 @@ def _value(declared: Field[Any], text: str) -> float | str:
 
 def problem_of(name: str) -> Problem:
     """A built-in problem by its name, or a user's. UsageError, or InputError for what a file holds."""
-    from thalweg.optim.problems import PROBLEMS, as_problem
+    from thalweg.optim.racing.problems import PROBLEMS, as_problem
 
     if ":" not in name and not name.endswith(".py"):
         if name not in PROBLEMS:

@@ -15,7 +15,7 @@ from thalweg.optim.commands import choosing
 from thalweg.own import failed
 
 if TYPE_CHECKING:
-    from thalweg.optim.race import Race
+    from thalweg.optim.racing.race import Race
 
 
 @options.command("race", examples=["thalweg optim race", 'thalweg optim race adam "heavyball --momentum 0.99" --on beale'])
@@ -51,9 +51,9 @@ def race(
     console = Console(json=json, quiet=quiet, command="optim race")
     rules = [choosing.rule_of(choosing.split(each)) for each in rule]
     courses = [choosing.problem_of(each) for each in problems]
-    from thalweg.optim.problems import PROBLEMS
-    from thalweg.optim.race import RATES, RULES, label
-    from thalweg.optim.race import race as run
+    from thalweg.optim.racing.problems import PROBLEMS
+    from thalweg.optim.racing.race import RATES, RULES, label
+    from thalweg.optim.racing.race import race as run
 
     for kind, names in (("rule", [label(each) for each in rules]), ("problem", [each.name for each in courses])):
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -92,7 +92,7 @@ def check_page(out: Path | None, overwrite: bool) -> None:
 
 
 def _show(console: Console, race: Race) -> None:
-    from thalweg.optim.race import count
+    from thalweg.optim.racing.race import count
 
     for k, problem in enumerate(race.problems):
         console.print("\n" * (k > 0) + f"{problem.name}: gradients until the loss is within {problem.target:g} of the least")

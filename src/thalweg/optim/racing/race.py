@@ -1,6 +1,6 @@
 """A race: the same starts, the same batches and the same number of gradients for every rule, each at its own best rate.
 
-    from thalweg.optim.race import race
+    from thalweg.optim.racing.race import race
     print(race(["sgd", "adam", optim.HeavyBall(momentum=0.99)], ["rosenbrock", "beale"], seeds=5, budget=600))
 
 Rates are tried on one grid, 10^(-5 ... 0) with three in a decade. The best one needs the fewest gradients (median over seeds) until
@@ -24,7 +24,7 @@ import numpy as np
 
 from thalweg.energies.contract import Floats
 from thalweg.errors import InputError, RuleError, near_misses, whole_number
-from thalweg.optim.problems import PROBLEMS, Problem, Rows
+from thalweg.optim.racing.problems import PROBLEMS, Problem, Rows
 from thalweg.optim.rule import Rule
 from thalweg.optim.rules import get
 
@@ -77,7 +77,7 @@ class Race:
 
     def to_html(self, locale: str = "en") -> str:
         """The whole race as one page that loads nothing: tables, curves, and what each rate led to."""
-        from thalweg.optim.race_page import page
+        from thalweg.optim.racing.race_page import page
 
         return page(self, locale)
 
@@ -112,7 +112,7 @@ class Race:
         )
 
     def _repr_html_(self) -> str:
-        from thalweg.optim.race_page import tables
+        from thalweg.optim.racing.race_page import tables
 
         return tables(self)
 

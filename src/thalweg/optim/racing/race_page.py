@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from thalweg import style
-from thalweg.optim.race import RATES, Entry, Race, count
+from thalweg.optim.racing.race import RATES, Entry, Race, count
 from thalweg.page import Exhibit, Markup, document, exhibit_html, join, raw_svg, table, tag
 from thalweg.version import __version__
 

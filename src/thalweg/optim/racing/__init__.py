@@ -1,0 +1,1 @@
+"""Rules against each other on test problems, each at its best rate."""
