@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from thalweg import optim
-from thalweg.optim.diagnosis.steps import Rates
+from thalweg.optim.diagnosis.rates import Rates
 from thalweg.optim.dynamics import stability
 from thalweg.optim.torch import Optimizer
 

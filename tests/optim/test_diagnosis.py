@@ -25,7 +25,7 @@ from thalweg.errors import InputError
 from thalweg.optim import schedules
 from thalweg.optim import torch as ours
 from thalweg.optim.diagnosis import copied, diagnose, largest, lr_range_test, noise_scale, trace
-from thalweg.optim.diagnosis.rows import texts
+from thalweg.optim.diagnosis.findings import texts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

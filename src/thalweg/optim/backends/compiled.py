@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from thalweg import threads as pool
 from thalweg.jit import generated
-from thalweg.optim.backends import memory
+from thalweg.optim.backends import access as memory
 from thalweg.optim.backends.lockstep import Run, finished
 from thalweg.optim.backends.reference import evaluate
 from thalweg.optim.program import INFIX, Program
@@ -81,7 +81,7 @@ def source(program: Program, kinds: Mapping[str, str], columns: Mapping[int, int
         "from numba import float64",
         f"from numba import {number} as number",
         "from numpy import cos, exp, floor, log, sqrt",
-        "from thalweg.optim.backends.memory import access, summed",
+        "from thalweg.optim.backends.access import access, summed",
         "add = summed()",
     ]
     for k, (name, kind) in enumerate(kinds.items()):

@@ -182,8 +182,8 @@ def _finite(x: float) -> float | None:
 
 
 def _show(console: Console, found: Diagnosis) -> None:
+    from thalweg.optim.diagnosis.findings import number
     from thalweg.optim.diagnosis.page import ended
-    from thalweg.optim.diagnosis.rows import number
 
     rows = [(row.name, number(row.value), "" if row.error is None else f"{row.error:.2g}", row.note()) for row in found.rows]
     console.table(["", "value", "+-", "what it says"], rows)

@@ -5,10 +5,10 @@ from thalweg.needs import needs
 needs("torch", "thalweg.optim.diagnosis")
 
 from thalweg.optim.diagnosis.curvature import Eigenvalue, Hessian, largest, trace
+from thalweg.optim.diagnosis.findings import Row
 from thalweg.optim.diagnosis.noise import NoiseScale, noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied
 from thalweg.optim.diagnosis.report import Diagnosis, diagnose
-from thalweg.optim.diagnosis.rows import Row
 from thalweg.optim.diagnosis.sweep import RangeTest, lr_range_test
 from thalweg.optim.diagnosis.trials import Trial
 

@@ -17,7 +17,7 @@ import torch
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.diagnosis.curvature import Eigenvalue, Hessian, largest, trace
 from thalweg.optim.diagnosis.problem import OUTSIDE, Problem, reseed
-from thalweg.optim.diagnosis.steps import Rates
+from thalweg.optim.diagnosis.rates import Rates
 
 Tell = Callable[[int], object]
 CHECKED = 1_000_000  # parameters up to which products with the Hessian are checked against differences of gradients

@@ -9,8 +9,8 @@ import numpy as np
 
 from thalweg import style
 from thalweg.files import check_file, write_text
+from thalweg.optim.diagnosis.findings import number, texts
 from thalweg.optim.diagnosis.report import Diagnosis
-from thalweg.optim.diagnosis.rows import number, texts
 from thalweg.optim.diagnosis.sweep import RangeTest
 from thalweg.optim.diagnosis.trials import Trial
 from thalweg.page import Exhibit, document, exhibit_html, raw_svg, table, tag

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from thalweg.errors import InputError, RuleError
+from thalweg.optim.diagnosis.findings import STABLE, Row, about_curvature, about_loss, about_noise, about_steps, number, texts
 from thalweg.optim.diagnosis.measure import curvature, mean_gradient, spread, successive
 from thalweg.optim.diagnosis.noise import noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied, parts
-from thalweg.optim.diagnosis.rows import STABLE, Row, about_curvature, about_loss, about_noise, about_steps, number, texts
-from thalweg.optim.diagnosis.steps import Rates, rules_of
+from thalweg.optim.diagnosis.rates import Rates, rules_of
 from thalweg.optim.diagnosis.sweep import RangeTest, swept
 from thalweg.optim.diagnosis.trials import LEAST, Trial, cost, tried
 

@@ -105,7 +105,7 @@ def as_rule(given: object) -> Rule:
             f"{given!r} is not a rule; give one made from a class of thalweg.optim, as in optim.Adam(lr=1e-3), or a torch optimizer"
         )
         raise RuleError(msg)
-    from thalweg.optim.diagnosis.steps import rules_of
+    from thalweg.optim.diagnosis.rates import rules_of
 
     found = rules_of(given)
     if len(set(found)) > 1:

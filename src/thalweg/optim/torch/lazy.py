@@ -3,7 +3,7 @@
     opt = Adam(model.parameters());  opt.lazy_rows(model.embedding)
 
 A row whose gradient is 0 still moves, by momentum and decay. It is left as it is, `last` holds the number of steps that it has
-made, and those that it lacks are made when it is next read or updated (`torch.rows`, `thalweg.optim.idle`). Touched are
+made, and those that it lacks are made when it is next read or updated (`torch.rows`, `thalweg.optim.torch.idle`). Touched are
 the rows whose gradient is not 0, wherever it comes from: of a sparse gradient its own, of a dense one those that a pass over it
 finds. So a step costs what the touched rows cost, however tall the table, and that pass where the gradient is dense.
 mode="skip" leaves idle steps out, as torch.optim.SparseAdam does: another path.
@@ -24,9 +24,9 @@ from thalweg.jit import kernel
 from thalweg.optim.backends import compiled
 from thalweg.optim.backends.idle import moves, settle
 from thalweg.optim.backends.lockstep import Run
-from thalweg.optim.idle import Idle, idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch.idle import Idle, idle
 from thalweg.optim.torch.rows import Rows, check_owner
 from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Found
 from thalweg.optim.transforms import Chained, schedule

@@ -21,14 +21,14 @@ from torch import Tensor
 
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.backends.lockstep import finished, merged
-from thalweg.optim.idle import idle
 from thalweg.optim.program import Program
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.rules import known_as
 from thalweg.optim.torch import state as states
+from thalweg.optim.torch.group_rules import Reading
+from thalweg.optim.torch.idle import idle
 from thalweg.optim.torch.names import group_of, live_of, misspelt, rule_of, slot_key
 from thalweg.optim.torch.planning import How, Plan, backend_of, planned
-from thalweg.optim.torch.reading import Reading
 from thalweg.optim.torch.repeat import Repeated
 from thalweg.optim.torch.rows import Rows, made_lazy, renewed
 from thalweg.optim.torch.soft_batch import BESIDE, SoftBatch

@@ -22,7 +22,7 @@ from thalweg.optim.rule import Rule
 from thalweg.optim.torch.identity import identical
 from thalweg.optim.torch.layout import dense, overlapping
 from thalweg.optim.torch.lazy import LazyTable
-from thalweg.optim.torch.lists import ListTable
+from thalweg.optim.torch.list_table import ListTable
 from thalweg.optim.torch.names import slot_key
 from thalweg.optim.torch.rows import Rows, at_the_present
 from thalweg.optim.torch.state import complete

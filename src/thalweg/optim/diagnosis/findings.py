@@ -15,7 +15,7 @@ from pathlib import Path
 from thalweg.optim.diagnosis.measure import Curvature, Mean, Spread, standard_error
 from thalweg.optim.diagnosis.noise import NoiseScale
 from thalweg.optim.diagnosis.problem import Problem
-from thalweg.optim.diagnosis.steps import Rates
+from thalweg.optim.diagnosis.rates import Rates
 
 STABLE = "largest stable rate"
 
