@@ -19,7 +19,7 @@ jax = pytest.importorskip("jax")
 optax = pytest.importorskip("optax")
 
 from thalweg import optim  # noqa: E402
-from thalweg.optim.rule import Rule  # noqa: E402
+from thalweg.optim.language.rule import Rule  # noqa: E402
 
 PAGE = Path(__file__).parents[2] / "docs" / "optim-differences.md"
 STEPS = 60

@@ -13,7 +13,7 @@ from thalweg import energies, optim
 from thalweg.energies.contract import Floats
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics import escape_time, flow, kramers_time, modified_equation, order, path
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 
 
 def value(x: Floats) -> Floats:

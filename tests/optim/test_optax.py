@@ -14,8 +14,8 @@ jnp = jax.numpy
 
 from thalweg import optim  # noqa: E402
 from thalweg.errors import RuleError  # noqa: E402
+from thalweg.optim.language.rule import Rule, Slots, State, Value, decay, rate  # noqa: E402
 from thalweg.optim.optax import transform  # noqa: E402
-from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

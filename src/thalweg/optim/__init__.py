@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thalweg.optim import ops, schedules
-    from thalweg.optim.program import Program
-    from thalweg.optim.rule import Rule, Slots, State, choice, const, count, decay, flag, number, rate
+    from thalweg.optim.language.program import Program
+    from thalweg.optim.language.rule import Rule, Slots, State, choice, const, count, decay, flag, number, rate
     from thalweg.optim.rules import (
         LAMB,
         LARS,
@@ -123,7 +123,9 @@ def __getattr__(name: str) -> object:
     ):  # these faces are not in __all__: who imports all of us need not have them
         return importlib.import_module(f"{__name__}.{name}")
     if name in __all__:
-        homes = [importlib.import_module(f"{__name__}.{home}") for home in ("rule", "rules", "program", "transforms")]
+        homes = [
+            importlib.import_module(f"{__name__}.{home}") for home in ("language.rule", "rules", "language.program", "transforms")
+        ]
         return next(vars(home)[name] for home in homes if name in vars(home))
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

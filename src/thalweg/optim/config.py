@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim import schedules
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.rules import OWN, get
 from thalweg.optim.transforms import TRANSFORMS, Chained, Transform, chain
 

@@ -28,9 +28,9 @@ from thalweg.errors import RuleError
 from thalweg.optim import rules
 from thalweg.optim.backends.reference import Functions, channels, evaluate, measured, newton_schulz
 from thalweg.optim.config import from_config
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
-from thalweg.optim.symbols import HOST
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.symbols import HOST
 from thalweg.optim.transforms import Chained, by_itself, chain, weight_decay
 
 

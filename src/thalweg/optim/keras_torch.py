@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from thalweg.optim.rule import Rule
-from thalweg.optim.symbols import HOST
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.symbols import HOST
 from thalweg.optim.torch.names import slot_key
 from thalweg.optim.torch.optimizer import Optimizer
 

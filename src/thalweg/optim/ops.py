@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.optim.rule import Value
-from thalweg.optim.symbols import ELEMENT, HOST, TENSOR, Symbol
+from thalweg.optim.language.rule import Value
+from thalweg.optim.language.symbols import ELEMENT, HOST, TENSOR, Symbol
 
 __all__ = [
     *("abs", "clip", "clock", "cos", "dot", "exp", "floor", "lerp", "log", "maximum", "mean", "minimum", "newton_schulz", "norm"),

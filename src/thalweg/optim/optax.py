@@ -27,9 +27,9 @@ import optax
 
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.backends.reference import Functions, channels, evaluate, measured, newton_schulz
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
-from thalweg.optim.symbols import ELEMENT
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.symbols import ELEMENT
 from thalweg.optim.transforms import by_itself, check_schedules
 
 JAX: Functions = {

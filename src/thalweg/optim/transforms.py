@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from thalweg.errors import RuleError
 from thalweg.optim import ops
-from thalweg.optim.rule import Rule, Stages, State, Value, checked, choice, const
+from thalweg.optim.language.rule import Rule, Stages, State, Value, checked, choice, const
+from thalweg.optim.language.symbols import Symbol
 from thalweg.optim.rules import known_as
-from thalweg.optim.symbols import Symbol
 
 if TYPE_CHECKING:
-    from thalweg.optim.program import Program
+    from thalweg.optim.language.program import Program
 
 Link = tuple[str, type["Transform"], tuple[tuple[str, Any], ...]]  # prefix of its fields, class, what is not a hyper-parameter
 

@@ -23,8 +23,8 @@ from thalweg.jit import generated
 from thalweg.optim.backends import access as memory
 from thalweg.optim.backends.lockstep import Run, finished
 from thalweg.optim.backends.reference import evaluate
-from thalweg.optim.program import INFIX, Program
-from thalweg.optim.symbols import ELEMENT, MODEL
+from thalweg.optim.language.program import INFIX, Program
+from thalweg.optim.language.symbols import ELEMENT, MODEL
 from thalweg.version import __version__
 
 CHUNK = 1 << 16

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.backends.reference import NUMPY, Functions, channels, evaluate, measured, newton_schulz
-from thalweg.optim.program import Program
-from thalweg.optim.symbols import MODEL
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.symbols import MODEL
 
 SLICE = 1 << 26  # elements
 

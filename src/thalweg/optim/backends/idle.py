@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from thalweg.jit import kernel
 from thalweg.optim.backends import reference
-from thalweg.optim.program import Program
+from thalweg.optim.language.program import Program
 
 Floats = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.optim.program import Program
+from thalweg.optim.language.program import Program
 
 Functions = Mapping[str, Callable[..., Any]]
 Turned = Callable[[Any], Any]

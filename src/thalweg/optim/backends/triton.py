@@ -22,8 +22,8 @@ import torch
 from thalweg.errors import RuleError
 from thalweg.optim.backends.compiled import Floats, Integers
 from thalweg.optim.backends.reference import evaluate
-from thalweg.optim.program import INFIX, Program
-from thalweg.optim.symbols import ELEMENT
+from thalweg.optim.language.program import INFIX, Program
+from thalweg.optim.language.symbols import ELEMENT
 from thalweg.version import __version__
 
 BLOCK = 1024  # elements that a Triton program holds at a time

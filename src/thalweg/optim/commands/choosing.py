@@ -15,8 +15,8 @@ from thalweg.errors import InputError, RuleError, UsageError, near_misses
 from thalweg.own import failed, own
 
 if TYPE_CHECKING:
+    from thalweg.optim.language.rule import Rule
     from thalweg.optim.racing.problems import Problem
-    from thalweg.optim.rule import Rule
 
 
 def split(text: str) -> list[str]:
@@ -30,7 +30,7 @@ def split(text: str) -> list[str]:
 
 def rule_of(words: Sequence[str]) -> Rule:
     """The rule that these words name. UsageError, or InputError for what a file holds."""
-    from thalweg.optim.rule import Rule
+    from thalweg.optim.language.rule import Rule
 
     name, given = (words[0], words[1:]) if words else ("", [])
     found = own(name) if ":" in name or name.endswith(".py") else _known(name)

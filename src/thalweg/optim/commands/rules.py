@@ -13,7 +13,7 @@ from thalweg.console import Console
 from thalweg.optim.commands import choosing
 
 if TYPE_CHECKING:
-    from thalweg.optim.rule import Rule
+    from thalweg.optim.language.rule import Rule
 
 
 @options.command("list", examples=["thalweg optim list", "thalweg optim list --markdown"])

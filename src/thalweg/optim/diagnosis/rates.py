@@ -24,7 +24,7 @@ from thalweg.optim.backends.reference import evaluate
 from thalweg.optim.dynamics.linear import COMPLEX, LATE, Linear, linear
 from thalweg.optim.dynamics.stability import stability
 from thalweg.optim.dynamics.stationary import stationary
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.torch.names import slot_key
 from thalweg.optim.torch.optimizer import Optimizer
 from thalweg.optim.transforms import Chained, sam, schedule, weight_decay

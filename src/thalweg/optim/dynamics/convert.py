@@ -19,7 +19,7 @@ import numpy as np
 
 from thalweg.errors import RuleError
 from thalweg.optim.dynamics.linear import Linear, as_rule, linear
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 
 R = TypeVar("R", bound=Rule)
 

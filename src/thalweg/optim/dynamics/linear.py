@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from thalweg.errors import RuleError
 from thalweg.optim.backends.reference import NUMPY, Functions, evaluate
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer

@@ -12,7 +12,7 @@ from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.flow import Flow, flow
 from thalweg.optim.dynamics.linear import AnyRule, as_rule, linear
 from thalweg.optim.dynamics.scaling import Values
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from thalweg.errors import RuleError
 from thalweg.optim.backends.reference import NUMPY, Functions, run
-from thalweg.optim.program import Program
-from thalweg.optim.rule import DECIDING, Rule
-from thalweg.optim.symbols import HOST
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import DECIDING, Rule
+from thalweg.optim.language.symbols import HOST
 
 Array = npt.NDArray[Any]
 Values = dict[str, Array]  # "p" (n, d), "s.m" (n, d), a scalar of the rule () ...

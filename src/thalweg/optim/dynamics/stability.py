@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.linear import AnyRule, Doubles, Linear, as_rule, linear
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 
 GRID = np.geomspace(1e-6, 1e9, 3001)  # of x, in which the first instability is looked for
 _ABOVE = 1 + 1e-11  # a radius of 1 up to rounding

@@ -18,8 +18,8 @@ from thalweg import energies
 from thalweg.optim import rules
 from thalweg.optim.gallery import kernel, parts
 from thalweg.optim.gallery.parts import PLOT, chooser, frame, raised, slider, svg
+from thalweg.optim.language.rule import Rule, Slots, State, Value, decay, rate
 from thalweg.optim.ops import where
-from thalweg.optim.rule import Rule, Slots, State, Value, decay, rate
 from thalweg.page import GalleryPage, Markup, data, formula, table, tag
 
 BOXES = {"wells": (-2, 2, -1.3, 1.3), "valley": (-1.7, 1.7, -0.8, 2.2), "bowl": (-2.4, 2.4, -1.6, 1.6), "plateau": (-1, 4, -1.5, 2)}

@@ -24,8 +24,8 @@ import numpy as np
 
 from thalweg.energies.contract import Floats
 from thalweg.errors import InputError, RuleError, near_misses, whole_number
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.racing.problems import PROBLEMS, Problem, Rows
-from thalweg.optim.rule import Rule
 from thalweg.optim.rules import get
 
 RATES: tuple[float, ...] = tuple(10 ** (k / 3) for k in range(-15, 1))

@@ -9,7 +9,7 @@ has the rule, else of the paper; `Rule.like` gives the forms and defaults of opt
 from __future__ import annotations
 
 from thalweg.errors import RuleError, near_misses
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.rules.adam import AdaBelief, Adam, Adamax, AdamW, NAdam, RAdam, Yogi
 from thalweg.optim.rules.embedded import RK23, RK45
 from thalweg.optim.rules.layerwise import LAMB, LARS

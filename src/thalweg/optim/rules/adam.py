@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, const, decay, rate
 from thalweg.optim.ops import abs, lerp, maximum, sign, sqrt, where
-from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, const, decay, rate
 
 
 @dataclass(frozen=True)

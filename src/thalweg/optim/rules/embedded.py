@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from thalweg.optim.language.rule import Slots, Stages, State, Value, const, rate
 from thalweg.optim.ops import clip, norm, where
-from thalweg.optim.rule import Slots, Stages, State, Value, const, rate
 from thalweg.optim.rules.staged import Staged
 
 Row = tuple[float, ...]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, const, decay, rate
 from thalweg.optim.ops import lerp, norm, sqrt, where
-from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, const, decay, rate
 from thalweg.optim.rules.momentum import inertial
 
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from thalweg.optim.language.rule import Rule, Slots, State, Value, choice, const, count, decay, flag, number, rate
 from thalweg.optim.ops import lerp, maximum, mean, minimum, newton_schulz, norm, shape, sqrt, where
-from thalweg.optim.rule import Rule, Slots, State, Value, choice, const, count, decay, flag, number, rate
 from thalweg.optim.rules.adam import AdamW
 
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, decay, rate
 from thalweg.optim.ops import lerp
-from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, decay, rate
 
 
 def inertial(rule: Rule, buffer: str, lr_in_buffer: bool) -> dict[str, float]:

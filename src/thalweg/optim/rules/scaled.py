@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, const, decay, flag, rate
 from thalweg.optim.ops import lerp, sqrt
-from thalweg.optim.rule import Forms, Rule, Slots, State, Value, choice, const, decay, flag, rate
 from thalweg.optim.rules.momentum import inertial
 
 

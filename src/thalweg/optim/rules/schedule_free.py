@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 
+from thalweg.optim.language.rule import Rule, Slots, State, Value, choice, const, decay, rate
 from thalweg.optim.ops import lerp, sqrt, where
-from thalweg.optim.rule import Rule, Slots, State, Value, choice, const, decay, rate
 
 
 @dataclass(frozen=True)

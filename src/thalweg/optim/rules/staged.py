@@ -11,7 +11,7 @@ from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 
 from thalweg.errors import RuleError
-from thalweg.optim.rule import Rule, Stages, State, Value, choice, rate
+from thalweg.optim.language.rule import Rule, Stages, State, Value, choice, rate
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.torch.names import changed
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from thalweg.errors import RuleError
 from thalweg.optim import rules
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.transforms import Chained, clip_norm, clip_value, freeze_nonfinite, schedule
 
 INNOCENT = (clip_value, clip_norm, schedule, freeze_nonfinite)  # transforms that leave g = 0 as it is

@@ -24,8 +24,8 @@ from thalweg.jit import kernel
 from thalweg.optim.backends import compiled
 from thalweg.optim.backends.idle import moves, settle
 from thalweg.optim.backends.lockstep import Run
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.torch.idle import Idle, idle
 from thalweg.optim.torch.rows import Rows, check_owner
 from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Found

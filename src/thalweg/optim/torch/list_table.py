@@ -12,7 +12,7 @@ from torch import Tensor
 from thalweg.errors import RuleError
 from thalweg.optim.backends import compiled, foreach
 from thalweg.optim.backends.lockstep import Run, merged
-from thalweg.optim.program import Program
+from thalweg.optim.language.program import Program
 from thalweg.optim.torch.tables import HALVES, Entry, Table
 
 

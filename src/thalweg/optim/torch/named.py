@@ -13,7 +13,7 @@ from torch import Tensor
 
 from thalweg.errors import RuleError
 from thalweg.optim import rules
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.torch.names import group_of, rule_of
 from thalweg.optim.torch.optimizer import Optimizer
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.backends.lockstep import finished, merged
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule, State
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule, State
 from thalweg.optim.rules import known_as
 from thalweg.optim.torch import state as states
 from thalweg.optim.torch.group_rules import Reading

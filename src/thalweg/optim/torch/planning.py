@@ -17,8 +17,8 @@ from torch import Tensor
 
 from thalweg import jit
 from thalweg.errors import RuleError, near_misses
-from thalweg.optim.program import Program
-from thalweg.optim.rule import Rule
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.torch.identity import identical
 from thalweg.optim.torch.layout import dense, overlapping
 from thalweg.optim.torch.lazy import LazyTable

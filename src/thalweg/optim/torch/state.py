@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import RuleError
-from thalweg.optim.program import Program
-from thalweg.optim.rule import DECIDING, Rule
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import DECIDING, Rule
 from thalweg.optim.rules import KNOWN
 from thalweg.optim.torch.layout import backed
 from thalweg.optim.torch.names import keys_of, slot_key

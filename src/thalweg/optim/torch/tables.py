@@ -21,7 +21,7 @@ from torch import Tensor
 from thalweg.errors import RuleError
 from thalweg.optim.backends import compiled, watch
 from thalweg.optim.backends.lockstep import Run
-from thalweg.optim.program import Program
+from thalweg.optim.language.program import Program
 from thalweg.optim.torch.layout import backed
 from thalweg.optim.torch.rows import LazyParameter
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from thalweg.optim.symbols import ELEMENT, HOST, MODEL, REDUCTIONS, SHAPE, SHAPED, Node
+from thalweg.optim.language.symbols import ELEMENT, HOST, MODEL, REDUCTIONS, SHAPE, SHAPED, Node
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**"}
 INFIX |= {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}

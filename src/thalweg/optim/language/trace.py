@@ -12,9 +12,9 @@ from dataclasses import fields
 from typing import Any
 
 from thalweg.errors import RuleError
-from thalweg.optim.program import Program
-from thalweg.optim.rule import DECIDING, Rule, State
-from thalweg.optim.symbols import ELEMENT, HOST, Node, Symbol, Tape
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.rule import DECIDING, Rule, State
+from thalweg.optim.language.symbols import ELEMENT, HOST, Node, Symbol, Tape
 
 Structure = tuple[tuple[str, bool | str | int | None], ...]
 

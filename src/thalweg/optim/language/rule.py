@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
 from thalweg.errors import RuleError, near_misses
 
 if TYPE_CHECKING:
-    from thalweg.optim.program import Program
+    from thalweg.optim.language.program import Program
 
 Value: TypeAlias = Any  # a float, an array or a symbol: whatever has + - * / ** and comparisons
 Stages: TypeAlias = Generator[Any, Any, "tuple[Value, State]"]
@@ -255,7 +255,7 @@ class Rule(ABC):
 
     def programs(self, **variant: bool) -> tuple[Program, ...]:
         """One program for each gradient that a step takes, see `trace.programs`."""
-        from thalweg.optim.trace import programs
+        from thalweg.optim.language.trace import programs
 
         return programs(self, **variant)
 
