@@ -21,7 +21,9 @@ import keras
 from thalweg import optim
 from thalweg.errors import RuleError
 from thalweg.optim.keras import Optimizer, register
-from thalweg.optim.language.rule import Rule, Slots, State, Value, rate
+from thalweg.optim.language.fields import rate
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.state import Slots, State, Value
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")  # Keras's own
 K = keras.optimizers

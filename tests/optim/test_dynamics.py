@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from thalweg import optim
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics import convert, escape_time, kramers_time, linear, stability, stability_map, stationary
-from thalweg.optim.language.rule import Rule, Slots, Stages, State, Value, const, decay, rate
+from thalweg.optim.language.fields import const, decay, rate
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.state import Slots, Stages, State, Value
 from thalweg.optim.ops import where
 from thalweg.optim.rules.staged import Staged
 from thalweg.optim.schedules import cosine

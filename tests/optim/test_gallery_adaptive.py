@@ -18,7 +18,7 @@ import thalweg
 from thalweg import energies, gallery, optim
 from thalweg.optim.gallery import adaptive, parts
 from thalweg.optim.gallery import adaptive_kernel as kernel
-from thalweg.optim.language.rule import State
+from thalweg.optim.language.state import State
 
 # ---- the twin is the library
 

@@ -11,8 +11,8 @@ import pytest
 from thalweg import jit, optim
 from thalweg.errors import RuleError
 from thalweg.optim import agc, chain, clip_norm, schedule, schedules
+from thalweg.optim.rules.transforms import Transform
 from thalweg.optim.torch.idle import idle
-from thalweg.optim.transforms import Transform
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")

@@ -9,7 +9,7 @@ import pytest
 
 from thalweg import optim
 from thalweg.optim import chain, clip_norm
-from thalweg.optim.backends.reference import newton_schulz
+from thalweg.optim.language.functions import newton_schulz
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")

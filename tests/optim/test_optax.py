@@ -14,7 +14,9 @@ jnp = jax.numpy
 
 from thalweg import optim  # noqa: E402
 from thalweg.errors import RuleError  # noqa: E402
-from thalweg.optim.language.rule import Rule, Slots, State, Value, decay, rate  # noqa: E402
+from thalweg.optim.language.fields import decay, rate  # noqa: E402
+from thalweg.optim.language.rule import Rule  # noqa: E402
+from thalweg.optim.language.state import Slots, State, Value  # noqa: E402
 from thalweg.optim.optax import transform  # noqa: E402
 
 

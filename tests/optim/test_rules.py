@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from thalweg import optim
 from thalweg.errors import RuleError
 from thalweg.optim import HeavyBall, Rule, Slots, State, choice, const, decay, flag, rate
-from thalweg.optim.config import from_config
+from thalweg.optim.rules.chained import from_config
 
 every_rule = pytest.mark.parametrize("rule", [make() for make in optim.RULES.values()], ids=lambda rule: type(rule).__name__)
 

@@ -11,7 +11,7 @@ import pytest
 from thalweg import optim
 from thalweg.errors import RuleError
 from thalweg.optim import chain, clip_norm, schedule, schedules
-from thalweg.optim.transforms import sam
+from thalweg.optim.rules.transforms import sam
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")

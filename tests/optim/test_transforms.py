@@ -24,10 +24,10 @@ from thalweg.optim import (
     noise,
     schedule,
     schedules,
-    transforms,
     weight_decay,
 )
-from thalweg.optim.config import from_config
+from thalweg.optim.rules import chained, transforms
+from thalweg.optim.rules.chained import from_config
 
 torch = pytest.importorskip("torch")
 fused = pytest.importorskip("thalweg.optim.torch")
@@ -437,7 +437,7 @@ def test_a_chain_is_a_rule_with_further_numbers():
 
 def test_a_chain_survives_repr_pickle_and_copy():
     rule = chain(clip_norm(2.0), schedule(schedules.warmup(3) * schedules.cosine(9)), optim.AdamW(lr=0.5))
-    names = {**vars(optim.transforms), **vars(optim.rules), **vars(schedules)}
+    names = {**vars(transforms), **vars(chained), **vars(optim.rules), **vars(schedules)}
     for again in (pickle.loads(pickle.dumps(rule)), copy.deepcopy(rule), eval(repr(rule), names)):
         assert again == rule
         assert type(again) is type(rule)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from thalweg.optim import ops, schedules
+    from thalweg.optim.language.fields import choice, const, count, decay, flag, number, rate
     from thalweg.optim.language.program import Program
-    from thalweg.optim.language.rule import Rule, Slots, State, choice, const, count, decay, flag, number, rate
+    from thalweg.optim.language.rule import Rule
+    from thalweg.optim.language.state import Slots, State
     from thalweg.optim.rules import (
         LAMB,
         LARS,
@@ -41,11 +43,10 @@ if TYPE_CHECKING:
         Yogi,
         get,
     )
-    from thalweg.optim.transforms import (
-        SAM,
+    from thalweg.optim.rules.chained import SAM, chain
+    from thalweg.optim.rules.transforms import (
         agc,
         centralize,
-        chain,
         clip_norm,
         clip_value,
         freeze_nonfinite,
@@ -110,6 +111,8 @@ __all__ = [
     "weight_decay",
 ]
 
+_HOMES = ("language.rule", "language.fields", "language.state", "language.program", "rules", "rules.transforms", "rules.chained")
+
 
 def __getattr__(name: str) -> object:
     if name in (
@@ -123,9 +126,7 @@ def __getattr__(name: str) -> object:
     ):  # these faces are not in __all__: who imports all of us need not have them
         return importlib.import_module(f"{__name__}.{name}")
     if name in __all__:
-        homes = [
-            importlib.import_module(f"{__name__}.{home}") for home in ("language.rule", "rules", "language.program", "transforms")
-        ]
+        homes = [importlib.import_module(f"{__name__}.{home}") for home in _HOMES]
         return next(vars(home)[name] for home in homes if name in vars(home))
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

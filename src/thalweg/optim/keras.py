@@ -25,13 +25,13 @@ import numpy as np
 from keras import ops
 
 from thalweg.errors import RuleError
-from thalweg.optim import rules
-from thalweg.optim.backends.reference import Functions, channels, evaluate, measured, newton_schulz
-from thalweg.optim.config import from_config
+from thalweg.optim.backends.reference import evaluate
+from thalweg.optim.language.functions import Functions, channels, measured, newton_schulz
 from thalweg.optim.language.program import Program
-from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.rule import KNOWN, OWN_NAME, Rule
 from thalweg.optim.language.symbols import HOST
-from thalweg.optim.transforms import Chained, by_itself, chain, weight_decay
+from thalweg.optim.rules.chained import Chained, by_itself, chain, from_config
+from thalweg.optim.rules.transforms import weight_decay
 
 
 def _mean(x: Any, axes: tuple[int, ...]) -> Any:
@@ -206,12 +206,8 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         rule = given.pop("rule")
 
         def find(name: str) -> type[Rule]:
-            bare = name.removeprefix(rules.OWN)
-            kind = (
-                {each.__name__: each for each in rules.KNOWN.values()}.get(name)
-                or (custom_objects or {}).get(bare)
-                or OWN.get(bare)
-            )
+            bare = name.removeprefix(OWN_NAME)
+            kind = {each.__name__: each for each in KNOWN.values()}.get(name) or (custom_objects or {}).get(bare) or OWN.get(bare)
             if kind is None:
                 msg = f"the rule {name!r} is not known here: decorate its class with thalweg.optim.keras.register"
                 raise RuleError(msg)

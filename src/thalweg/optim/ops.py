@@ -13,20 +13,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from thalweg.optim.language.rule import Value
-from thalweg.optim.language.symbols import ELEMENT, HOST, TENSOR, Symbol
+from thalweg.optim.language.state import Value
+from thalweg.optim.language.symbols import ELEMENT, FUNCTIONS, HOST, TENSOR, Symbol
 
-__all__ = [
-    *("abs", "clip", "clock", "cos", "dot", "exp", "floor", "lerp", "log", "maximum", "mean", "minimum", "newton_schulz", "norm"),
-    *("normal", "shape", "sign", "sqrt", "total", "where"),
-]
+__all__ = [*FUNCTIONS]
 
 
 def _apply(op: str, *operands: Any) -> Value:
     for each in operands:
         if isinstance(each, Symbol):
             return each.tape.apply(op, *operands)
-    from thalweg.optim.backends.reference import NUMPY
+    from thalweg.optim.language.functions import NUMPY
 
     return NUMPY[op](*operands)
 
@@ -114,7 +111,7 @@ def mean(x: Value, over: str = "tensor") -> Value:
 
 
 def newton_schulz(x: Value, a: Value = 3.4445, b: Value = -4.7750, c: Value = 2.0315, eps: Value = 1e-7, steps: int = 5) -> Value:
-    """The matrix with x's singular vectors and singular values near 1 (0.7 to 1.2), see `backends.reference.newton_schulz`."""
+    """The matrix with x's singular vectors and singular values near 1 (0.7 to 1.2), see `language.functions.newton_schulz`."""
     return _apply("newton_schulz", x, a, b, c, eps, steps)
 
 
@@ -138,6 +135,6 @@ def shape(what: str, x: Value) -> Value:
     """
     if isinstance(x, Symbol):
         return x.tape.input(what, TENSOR)
-    from thalweg.optim.backends.reference import measured
+    from thalweg.optim.language.functions import measured
 
     return measured(getattr(x, "shape", ())[-1:])[what]  # an array is one tensor per row

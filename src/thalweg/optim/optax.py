@@ -26,11 +26,12 @@ import jax.numpy as jnp
 import optax
 
 from thalweg.errors import RuleError, near_misses
-from thalweg.optim.backends.reference import Functions, channels, evaluate, measured, newton_schulz
+from thalweg.optim.backends.reference import evaluate
+from thalweg.optim.language.functions import Functions, channels, measured, newton_schulz
 from thalweg.optim.language.program import Program
 from thalweg.optim.language.rule import Rule
 from thalweg.optim.language.symbols import ELEMENT
-from thalweg.optim.transforms import by_itself, check_schedules
+from thalweg.optim.rules.chained import by_itself, check_schedules
 
 JAX: Functions = {
     "add": lambda a, b: a + b,

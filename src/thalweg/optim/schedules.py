@@ -16,7 +16,7 @@ from typing import Any
 
 from thalweg.errors import RuleError
 from thalweg.optim import ops
-from thalweg.optim.language.rule import Value
+from thalweg.optim.language.state import Value
 
 __all__ = ["constant", "cosine", "exp", "linear", "one_cycle", "poly", "step", "untuned_warmup", "warmup", "wsd"]
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.backends.lockstep import Run
-from thalweg.optim.backends.reference import NUMPY, Functions, channels, evaluate, measured, newton_schulz
+from thalweg.optim.backends.reference import evaluate
+from thalweg.optim.language.functions import NUMPY, Functions, channels, measured, newton_schulz
 from thalweg.optim.language.program import Program
 from thalweg.optim.language.symbols import MODEL
 

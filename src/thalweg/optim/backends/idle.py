@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from thalweg.jit import kernel
 from thalweg.optim.backends import reference
+from thalweg.optim.language.functions import measured
 from thalweg.optim.language.program import Program
 
 Floats = npt.NDArray[np.float64]
@@ -31,7 +32,7 @@ Floats = npt.NDArray[np.float64]
 def moves(program: Program, eps: float, inputs: Mapping[str, Floats]) -> dict[str, Floats]:
     """The f and B of one step, from the numbers that it takes.   each (1,)"""
     two = {"p": np.zeros(2), "g": 0.0, "s.m": np.ones(2), "s.v": np.array([0.0, eps * eps])}
-    f, slow = np.split(reference.run(program, {**inputs, **reference.measured((2,)), **two})["p"].reshape(-1), 2)
+    f, slow = np.split(reference.run(program, {**inputs, **measured((2,)), **two})["p"].reshape(-1), 2)
     with np.errstate(all="ignore"):
         return {"f": f, "B": np.where(f == 0, 1.0, f / slow - 1)}  # lr = 0: nothing moves
 

@@ -92,7 +92,7 @@ def check_page(out: Path | None, overwrite: bool) -> None:
 
 
 def _show(console: Console, race: Race) -> None:
-    from thalweg.optim.racing.race import count
+    from thalweg.optim.racing.entry import count
 
     for k, problem in enumerate(race.problems):
         console.print("\n" * (k > 0) + f"{problem.name}: gradients until the loss is within {problem.target:g} of the least")

@@ -7,7 +7,6 @@ are, against what it does with them at 1 and eps 0, where `dynamics.stability` c
 from __future__ import annotations
 
 import contextlib
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,39 +18,18 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import InputError, RuleError
-from thalweg.optim import torch as ours
 from thalweg.optim.backends.reference import evaluate
 from thalweg.optim.dynamics.linear import COMPLEX, LATE, Linear, linear
 from thalweg.optim.dynamics.stability import stability
 from thalweg.optim.dynamics.stationary import stationary
 from thalweg.optim.language.rule import Rule
+from thalweg.optim.rules.chained import Chained
+from thalweg.optim.rules.transforms import sam, schedule, weight_decay
+from thalweg.optim.torch.known import rules_of
 from thalweg.optim.torch.names import slot_key
-from thalweg.optim.torch.optimizer import Optimizer
-from thalweg.optim.transforms import Chained, sam, schedule, weight_decay
 
 SLICE = 1 << 20  # numbers at a time
 _H = 1e-30  # of the complex step
-
-
-def rules_of(optimizer: torch.optim.Optimizer) -> list[Rule]:
-    """The rule of each parameter group. InputError for an optimizer that is neither ours nor one of torch's that we know."""
-    if isinstance(optimizer, Optimizer):
-        return [optimizer.rule_of(group) for group in optimizer.param_groups]
-    name = type(optimizer).__name__
-    kind = getattr(ours, name, None) if type(optimizer) is getattr(torch.optim, name, None) else None  # not another's of that name
-    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
-        whose = type(optimizer).__module__.partition(".")[0]
-        title = name if whose == "torch" else f"{whose}.{name}"
-        msg = f"the rule of {title} is not known: take one of torch.optim (all but ASGD, LBFGS and SparseAdam)"
-        msg += " or of thalweg.optim.torch"
-        raise InputError(msg)
-    known = inspect.signature(kind).parameters.keys() - {"params", "options"}
-    found = []
-    for group in optimizer.param_groups:
-        given = {name: value for name, value in group.items() if name in known and value is not None}  # None: its default
-        made = kind([torch.zeros(1, requires_grad=True)], **given)
-        found.append(made.rule_of(made.param_groups[0]))
-    return found
 
 
 @dataclass(frozen=True)

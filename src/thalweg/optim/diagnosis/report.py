@@ -15,9 +15,10 @@ from thalweg.optim.diagnosis.findings import STABLE, Row, about_curvature, about
 from thalweg.optim.diagnosis.measure import curvature, mean_gradient, spread, successive
 from thalweg.optim.diagnosis.noise import noise_scale
 from thalweg.optim.diagnosis.problem import Problem, copied, parts
-from thalweg.optim.diagnosis.rates import Rates, rules_of
+from thalweg.optim.diagnosis.rates import Rates
 from thalweg.optim.diagnosis.sweep import RangeTest, swept
 from thalweg.optim.diagnosis.trials import LEAST, Trial, cost, tried
+from thalweg.optim.torch.known import rules_of
 
 SWEPT = 63  # steps of the sweep: one in 1.2 of the rate, over five decades
 Note = tuple[str, dict[str, object]]  # which sentence of texts.toml, and what to fill in

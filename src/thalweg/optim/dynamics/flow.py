@@ -21,9 +21,9 @@ import numpy.typing as npt
 
 from thalweg.energies.contract import Energy, Floats, as_points, value_and_gradient
 from thalweg.errors import InputError, RuleError
-from thalweg.optim.backends.reference import NUMPY, Functions
 from thalweg.optim.dynamics.linear import COMPLEX, LATE, AnyRule, as_rule, late_scalars
 from thalweg.optim.dynamics.scaling import Array, Gradient, Scaled, Values, advance
+from thalweg.optim.language.functions import NUMPY, Functions
 from thalweg.optim.language.rule import Rule
 
 Field = Callable[[float, Mapping[str, Array], Gradient], Values]  # a velocity

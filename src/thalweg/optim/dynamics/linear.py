@@ -25,7 +25,8 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import RuleError
-from thalweg.optim.backends.reference import NUMPY, Functions, evaluate
+from thalweg.optim.backends.reference import evaluate
+from thalweg.optim.language.functions import NUMPY, Functions
 from thalweg.optim.language.program import Program
 from thalweg.optim.language.rule import Rule
 
@@ -105,7 +106,7 @@ def as_rule(given: object) -> Rule:
             f"{given!r} is not a rule; give one made from a class of thalweg.optim, as in optim.Adam(lr=1e-3), or a torch optimizer"
         )
         raise RuleError(msg)
-    from thalweg.optim.diagnosis.rates import rules_of
+    from thalweg.optim.torch.known import rules_of
 
     found = rules_of(given)
     if len(set(found)) > 1:

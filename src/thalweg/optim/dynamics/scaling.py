@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import RuleError
-from thalweg.optim.backends.reference import NUMPY, Functions, run
+from thalweg.optim.backends.reference import run
+from thalweg.optim.language.fields import DECIDING
+from thalweg.optim.language.functions import NUMPY, Functions
 from thalweg.optim.language.program import Program
-from thalweg.optim.language.rule import DECIDING, Rule
+from thalweg.optim.language.rule import Rule
 from thalweg.optim.language.symbols import HOST
 
 Array = npt.NDArray[Any]

@@ -18,7 +18,9 @@ from thalweg import energies
 from thalweg.optim import rules
 from thalweg.optim.gallery import kernel, parts
 from thalweg.optim.gallery.parts import PLOT, chooser, frame, raised, slider, svg
-from thalweg.optim.language.rule import Rule, Slots, State, Value, decay, rate
+from thalweg.optim.language.fields import decay, rate
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import where
 from thalweg.page import GalleryPage, Markup, data, formula, table, tag
 

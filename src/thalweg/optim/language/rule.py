@@ -19,122 +19,19 @@ from which every fast form is made.
 
 from __future__ import annotations
 
-import math
-import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import KW_ONLY, Field, dataclass, field, fields, replace
-from numbers import Real
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import KW_ONLY, Field, dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, cast
+from typing import Any, ClassVar, Self, TypeAlias, cast
 
 from thalweg.errors import RuleError, near_misses
+from thalweg.optim.language.fields import DECIDING, allowed, checked, choice, const
+from thalweg.optim.language.program import Program
+from thalweg.optim.language.state import Slots, Stages, State, Value
+from thalweg.optim.language.trace import programs
 
-if TYPE_CHECKING:
-    from thalweg.optim.language.program import Program
-
-Value: TypeAlias = Any  # a float, an array or a symbol: whatever has + - * / ** and comparisons
-Stages: TypeAlias = Generator[Any, Any, "tuple[Value, State]"]
-DECIDING = ("flag", "choice", "count")  # kinds that decide what the step does, where others are numbers in it
 Forms: TypeAlias = Mapping[str, Mapping[str, float | bool | str]]  # library -> the fields that make its form of a rule
-
-
-def rate(default: float) -> float:
-    """Declare a learning rate: a finite number of at least 0."""
-    return cast(float, _declare("rate", default))
-
-
-def decay(default: float, *, off_at: float | None = None) -> float:
-    """Declare a factor by which a slot is kept from step to step: a number in [0, 1).
-
-    With `off_at=0` the terms that it multiplies vanish from the program where it is 0, and the slots that only they need.
-    """
-    return cast(float, _declare("decay", default, off_at=off_at))
-
-
-def const(default: float, *, off_at: float | None = None, least: float = 0.0) -> float:
-    """Declare any other number: finite and at least `least`. `off_at` as for `decay`."""
-    return cast(float, _declare("const", default, off_at=off_at, least=least))
-
-
-def number(default: float) -> float:
-    """Declare a number of either sign, as the coefficients of a polynomial are: finite."""
-    return cast(float, _declare("number", default))
-
-
-def count(default: int, most: int) -> int:
-    """Declare a whole number up to `most`, as the rounds of an iteration: like a choice, it decides what the step does."""
-    return cast(int, _declare("count", default, most=most))
-
-
-def flag(default: bool) -> bool:
-    """Declare a switch between two forms of the step."""
-    return cast(bool, _declare("flag", default))
-
-
-def choice(default: str, *others: str) -> str:
-    """Declare a choice between named forms of the step."""
-    return cast(str, _declare("choice", default, (default, *others)))
-
-
-def _declare(kind: str, default: object, options: tuple[str, ...] = (), off_at: float | None = None, **limits: float) -> object:
-    return field(default=default, metadata={"kind": kind, "options": options, "off_at": off_at, **limits})
-
-
-class Slots:
-    """The state that a rule keeps: slot names and their values before the first step, as in Slots(m=0).
-
-    A value is a number, or the name of the hyper-parameter that holds it, as in Slots(size="lr").
-    """
-
-    def __init__(self, **initial: float | str) -> None:
-        for name, value in initial.items():
-            if _number(value) is None and not isinstance(value, str):
-                msg = f"slot {name}={value!r} must start from a finite number"
-                raise RuleError(msg)
-        kept = {name: value if isinstance(value, str) else float(value) for name, value in initial.items()}
-        self.initial: Mapping[str, float | str] = MappingProxyType(kept)
-
-    def of(self, rule: Rule) -> dict[str, float]:
-        """The values before the first step of that rule."""
-        return {name: getattr(rule, value) if isinstance(value, str) else value for name, value in self.initial.items()}
-
-    def __repr__(self) -> str:
-        return f"Slots({', '.join(f'{name}={value!r}' for name, value in self.initial.items())})"
-
-
-class State:
-    """The slots of one run: read as `s.m`, renewed as `s(m=m)`, all of them at once. Nothing is changed in place."""
-
-    def __init__(self, slots: dict[str, Value]) -> None:
-        self.__dict__.update(slots)
-
-    def __call__(self, **slots: Value) -> State:
-        if slots.keys() != self.__dict__.keys():
-            missing, unknown = self.__dict__.keys() - slots.keys(), slots.keys() - self.__dict__.keys()
-            wrong = [f"{name} is not given" for name in sorted(missing)] + [f"there is no slot {name}" for name in sorted(unknown)]
-            msg = f"s(...) takes every slot of the rule ({', '.join(self.__dict__) or 'it has none'}): {', '.join(wrong)}"
-            raise RuleError(f"{_caller()}: {msg}")
-        return State(slots)
-
-    def __setattr__(self, name: str, value: Value) -> None:
-        msg = f"s.{name} = ... would change the slots in place: return s({name}=...) from the step"
-        raise RuleError(f"{_caller()}: {msg}")
-
-    def __getattr__(self, name: str) -> Value:  # reached only for what is not a slot
-        if name.startswith("__"):  # copy, pickle and NumPy ask for methods that we do not have
-            raise AttributeError(name)
-        msg = f"s.{name}: the rule has no such slot.{near_misses(name, self.__dict__) if self.__dict__ else ' It has none.'}"
-        raise RuleError(f"{_caller()}: {msg}")
-
-    def __repr__(self) -> str:
-        return f"State({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
-
-
-def _caller() -> str:
-    """The file and line of the step that uses its state in a wrong way."""
-    frame = sys._getframe(2)
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 @dataclass(frozen=True)
@@ -255,8 +152,6 @@ class Rule(ABC):
 
     def programs(self, **variant: bool) -> tuple[Program, ...]:
         """One program for each gradient that a step takes, see `trace.programs`."""
-        from thalweg.optim.language.trace import programs
-
         return programs(self, **variant)
 
     def replace(self, **changes: object) -> Self:
@@ -265,16 +160,12 @@ class Rule(ABC):
         return replace(self, **cast(Any, changes))
 
     def to_config(self) -> dict[str, float | bool | str]:
-        """Everything that makes this rule, for JSON: its class's name under "rule" (see `rules.known_as`), then its fields."""
-        from thalweg.optim.rules import known_as
-
+        """Everything that makes this rule, for JSON: its class's name under "rule" (see `known_as`), then its fields."""
         return {"rule": known_as(type(self)), **{each.name: getattr(self, each.name) for each in fields(self)}}
 
     @classmethod
     def from_config(cls, config: Mapping[str, object]) -> Self:
         """The rule that `to_config` wrote; absent fields keep their defaults. RuleError: another rule's, or a faulty value."""
-        from thalweg.optim.rules import known_as
-
         given = dict(config)
         name = given.pop("rule", None)
         if name != known_as(cls):
@@ -297,75 +188,21 @@ def renewed(rule: Rule, changes: Mapping[str, object]) -> Rule | None:
     made.__dict__.update(vars(rule))
     for name, value in changes.items():
         each = type(rule).__dataclass_fields__.get(name)
-        found = None if each is None or each.metadata["kind"] in DECIDING else _allowed(each, value)
+        found = None if each is None or each.metadata["kind"] in DECIDING else allowed(each, value)
         if found is None:
             return None
         made.__dict__[name] = found
     return made
 
 
-def checked(
-    rule: str, declared: Field[Any], value: object, spelt: tuple[str, object] | None = None, reason: str = ""
-) -> float | bool | str:
-    """The value of a field as a plain number, bool or str. RuleError if it is not allowed.
-
-    spelt: the name and the value as they were given, where they are others; reason: what is allowed, in their terms.
-    """
-    found = _allowed(declared, value)
-    if found is None:
-        name, given = spelt or (declared.name, value)
-        msg = f"{rule}: {name}={given!r} is not allowed; {reason or _reason(rule, declared, value)}"
-        raise RuleError(msg)
-    return found
+OWN_NAME = "own "  # before the name of a rule of one's own that is called as one of the library's
+KNOWN: dict[str, type[Rule]] = {}  # the library's rules, entered by `thalweg.optim.rules`, from which every list of rules is made
 
 
-def _allowed(declared: Field[Any], value: object) -> float | bool | str | None:
-    """The value of a field, None if it is not allowed."""
-    match declared.metadata.get("kind"):
-        case "flag":
-            return value if isinstance(value, bool) else None
-        case "choice":
-            return value if isinstance(value, str) and value in declared.metadata["options"] else None
-        case None:
-            return None
-        case kind:
-            number = _number(value)
-    if number is None or kind == "number":
-        return number
-    if kind == "decay":
-        return number if 0 <= number < 1 else None
-    if kind == "count":
-        return int(number) if number == int(number) and 0 <= number <= declared.metadata["most"] else None
-    return number if number >= declared.metadata.get("least", 0) else None
+def known_as(kind: type[Rule]) -> str:
+    """What files and parameter groups call a rule: its class's name, "own Adam" for a user's own that is called as one of these."""
+    return kind.__name__ if KNOWN.get(key_of(kind.__name__), kind) is kind else OWN_NAME + kind.__name__
 
 
-def _reason(rule: str, declared: Field[Any], value: object) -> str:
-    """What a field may be. RuleError for one without a kind."""
-    match declared.metadata.get("kind"):
-        case "flag":
-            return "it is True or False"
-        case "choice":
-            return f"it must be one of the choices.{near_misses(str(value), declared.metadata['options'])}"
-        case "decay":
-            return "a decay is a number in [0, 1), 1 itself excluded"
-        case "number":
-            return "it is a finite number"
-        case "count":
-            return f"it is a whole number from 0 to {declared.metadata['most']}"
-        case "rate" | "const" as kind:
-            return f"a {kind} is a finite number of at least {declared.metadata.get('least', 0):g}"
-    msg = f"{rule}.{declared.name} has no kind; declare it with rate, decay, const, number, count, flag or choice"
-    raise RuleError(msg)
-
-
-def _number(value: object) -> float | None:
-    """A finite real number as a float (NumPy's scalars too), None for anything else."""
-    if type(value) is float:  # nearly always, and a step reads the numbers of all its groups
-        return value if math.isfinite(value) else None
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:  # an int beyond 1e308
-        return None
-    return number if math.isfinite(number) else None
+def key_of(name: str) -> str:
+    return str(name).lower().replace("-", "").replace("_", "")

@@ -24,6 +24,11 @@ REDUCTIONS = ("sum", "dot", *MODEL)  # the others over those of one tensor
 SHAPED = ("mean_channel", "mean_row", "mean_col", "newton_schulz")  # from elements to elements, by the shape of the tensor
 SHAPE = ("axes", "rows", "cols", "epsilon")  # inputs that tell of it
 
+FUNCTIONS = (  # those of thalweg.optim.ops
+    *("abs", "clip", "clock", "cos", "dot", "exp", "floor", "lerp", "log", "maximum", "mean", "minimum", "newton_schulz", "norm"),
+    *("normal", "shape", "sign", "sqrt", "total", "where"),
+)
+
 
 @dataclass(frozen=True)
 class Node:
@@ -216,9 +221,7 @@ def _name(function: Any) -> str:
 
 def _ours(name: str) -> str:
     """What to write in place of another library's function."""
-    from thalweg.optim import ops
-
-    same = name if name in ops.__all__ else {"absolute": "abs"}.get(name)
+    same = name if name in FUNCTIONS else {"absolute": "abs"}.get(name)
     return f"write thalweg.optim.ops.{same}" if same else "take functions from thalweg.optim.ops, and numbers from Python"
 
 

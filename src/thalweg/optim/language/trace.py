@@ -9,17 +9,29 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from thalweg.errors import RuleError
+from thalweg.optim.language.fields import DECIDING
 from thalweg.optim.language.program import Program
-from thalweg.optim.language.rule import DECIDING, Rule, State
+from thalweg.optim.language.state import Slots, Stages, State, Value
 from thalweg.optim.language.symbols import ELEMENT, HOST, Node, Symbol, Tape
+
+
+class Steps(Protocol):
+    """What is traced: a frozen dataclass of declared numbers with stages (`thalweg.optim.language.rule.Rule`)."""
+
+    slots: ClassVar[Slots]
+    scalars: ClassVar[Slots]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def stages(self, p: Value, s: State, t: Value) -> Stages: ...
+
 
 Structure = tuple[tuple[str, bool | str | int | None], ...]
 
 
-def structure(rule: Rule) -> Structure:
+def structure(rule: Steps) -> Structure:
     """What decides the rule's program: (field, value) for flags, choices and counts, (field, None) for numbers that are off."""
     found: list[tuple[str, bool | str | int | None]] = []
     for each in fields(rule):
@@ -31,7 +43,7 @@ def structure(rule: Rule) -> Structure:
     return tuple(found)
 
 
-def programs(rule: Rule, *, maximize: bool = False, scaled: bool = False) -> tuple[Program, ...]:
+def programs(rule: Steps, *, maximize: bool = False, scaled: bool = False) -> tuple[Program, ...]:
     """The rule's programs, one for each gradient that a step takes: it makes the next point, the last one the end of the step.
 
     A step that takes several keeps where it started in a slot `start` and earlier gradients in g0, g1, ... between its programs.
@@ -41,7 +53,7 @@ def programs(rule: Rule, *, maximize: bool = False, scaled: bool = False) -> tup
 
 
 @functools.cache
-def _programs(kind: type[Rule], decided: Structure, maximize: bool, scaled: bool) -> tuple[Program, ...]:
+def _programs(kind: type[Steps], decided: Structure, maximize: bool, scaled: bool) -> tuple[Program, ...]:
     tape = Tape()
     rule = _symbolic(kind, dict(decided), tape)
     p, t = tape.input("p", ELEMENT), tape.input("t", HOST)
@@ -65,7 +77,7 @@ def _programs(kind: type[Rule], decided: Structure, maximize: bool, scaled: bool
     return made
 
 
-def _followed(rule: Rule, tape: Tape, p: Symbol, s: State, t: Symbol, maximize: bool, scaled: bool) -> tuple[list[int], object]:
+def _followed(rule: Steps, tape: Tape, p: Symbol, s: State, t: Symbol, maximize: bool, scaled: bool) -> tuple[list[int], object]:
     """The places of the points after the first at which the step asks for a gradient, and what it returns."""
     stages, points = rule.stages(p, s, t), list[int]()
     try:
@@ -81,7 +93,7 @@ def _followed(rule: Rule, tape: Tape, p: Symbol, s: State, t: Symbol, maximize: 
         return points, end.value
 
 
-def _symbolic(kind: type[Rule], decided: Mapping[str, bool | str | int | None], tape: Tape) -> Rule:
+def _symbolic(kind: type[Steps], decided: Mapping[str, bool | str | int | None], tape: Tape) -> Steps:
     """A rule of that class whose numbers are symbols, but for those that are off, which are the literal 0."""
     rule = object.__new__(kind)
     for each in fields(kind):
@@ -94,7 +106,7 @@ def _symbolic(kind: type[Rule], decided: Mapping[str, bool | str | int | None], 
     return rule
 
 
-def _trimmed(kind: type[Rule], nodes: list[Node], points: list[int], after: Mapping[str, int]) -> tuple[Program, ...]:
+def _trimmed(kind: type[Steps], nodes: list[Node], points: list[int], after: Mapping[str, int]) -> tuple[Program, ...]:
     """The programs without what never reaches the parameters, in this step or a later one."""
     whole = Program(kind.__name__, tuple(nodes), points[-1], {}, {})
     live, needed = whole.reachable(points), dict[str, int]()
@@ -122,7 +134,7 @@ def _trimmed(kind: type[Rule], nodes: list[Node], points: list[int], after: Mapp
 
 
 def _segment(
-    kind: type[Rule],
+    kind: type[Steps],
     nodes: list[Node],
     p: int,
     slots: Mapping[str, int | str],

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from thalweg import style
-from thalweg.optim.racing.race import RATES, Entry, Race, count
+from thalweg.optim.racing.entry import RATES, Entry, Results, count
 from thalweg.page import Exhibit, Markup, document, exhibit_html, join, raw_svg, table, tag
 from thalweg.version import __version__
 
@@ -27,7 +27,7 @@ def texts() -> dict[str, dict[str, str]]:
     return tomllib.loads((Path(__file__).parent / "race.toml").read_text(encoding="utf-8"))
 
 
-def curves(race: Race, problem: str, locale: str = "en") -> Exhibit:
+def curves(race: Results, problem: str, locale: str = "en") -> Exhibit:
     """The gap of each rule at its best rate: the median over the seeds, and a band between the quartiles."""
     text, entries = texts()[locale], race.of(problem)
     fig, axes = style.figure(height=3.6)
@@ -52,7 +52,7 @@ def curves(race: Race, problem: str, locale: str = "en") -> Exhibit:
     return Exhibit(raw_svg(style.svg(fig, alt, salt=problem)), text["curves_caption"].format(n=race.seeds, **facts))
 
 
-def rates(race: Race, problem: str, locale: str = "en") -> Exhibit:
+def rates(race: Results, problem: str, locale: str = "en") -> Exhibit:
     """The final gap against the rate: wide valleys are easy to tune."""
     text, entries = texts()[locale], [entry for entry in race.of(problem) if entry.lr is not None]
     fig, axes = style.figure(height=2.8)
@@ -69,14 +69,14 @@ def rates(race: Race, problem: str, locale: str = "en") -> Exhibit:
     return Exhibit(raw_svg(picture), text["rates_caption"].format(least=f"{LEAST:g}"))
 
 
-def _look(race: Race, entry: Entry) -> tuple[str, Any]:
+def _look(race: Results, entry: Entry) -> tuple[str, Any]:
     """Colour and stroke of a rule's lines, the same on every problem: no two of 24 alike."""
     place = list(dict.fromkeys(each.rule for each in race.entries)).index(entry.rule)
     turn, hue = divmod(place, len(style.CYCLE))
     return style.CYCLE[hue], MARKS[(turn + hue) % len(MARKS)]
 
 
-def matrix(race: Race, locale: str = "en") -> Markup:
+def matrix(race: Results, locale: str = "en") -> Markup:
     """Rules down, problems across: gradients until the target, the fewest of each column in bold."""
     text, names = texts()[locale], [problem.name for problem in race.problems]
     rules = list(dict.fromkeys(entry.rule for entry in race.entries))
@@ -110,13 +110,13 @@ def _table(entries: list[Entry], text: dict[str, str]) -> Markup:
     return table([text["rule"], "lr", text["arrived"], text["gap"], text["seconds"]], rows)
 
 
-def tables(race: Race, locale: str = "en") -> Markup:
+def tables(race: Results, locale: str = "en") -> Markup:
     """The tables alone, for a notebook."""
     text = texts()[locale]
     return join(join([tag("h4", problem.name), _table(race.of(problem.name), text)]) for problem in race.problems)
 
 
-def page(race: Race, locale: str = "en") -> str:
+def page(race: Results, locale: str = "en") -> str:
     """The whole race as one self-contained page."""
     text = texts()[locale]
     rules = dict.fromkeys(entry.rule for entry in race.entries)

@@ -9,7 +9,7 @@ has the rule, else of the paper; `Rule.like` gives the forms and defaults of opt
 from __future__ import annotations
 
 from thalweg.errors import RuleError, near_misses
-from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.rule import KNOWN, Rule, key_of
 from thalweg.optim.rules.adam import AdaBelief, Adam, Adamax, AdamW, NAdam, RAdam, Yogi
 from thalweg.optim.rules.embedded import RK23, RK45
 from thalweg.optim.rules.layerwise import LAMB, LARS
@@ -51,7 +51,6 @@ __all__ = [
     "Signum",
     "Yogi",
     "get",
-    "known_as",
 ]
 
 RULES: dict[str, type[Rule]] = {
@@ -67,8 +66,7 @@ RULES: dict[str, type[Rule]] = {
 
 MATRIX: dict[str, type[Rule]] = {"adafactor": Adafactor, "muon": Muon}  # by rows and columns
 STAGED: dict[str, type[Rule]] = {"heun": Heun, "rk": RK, "rk23": RK23, "rk45": RK45}  # several gradients a step
-KNOWN: dict[str, type[Rule]] = {**RULES, **MATRIX, **STAGED}
-OWN = "own "  # before the name of a rule of one's own that is called as one of these
+KNOWN.update({**RULES, **MATRIX, **STAGED})
 
 
 def get(name: str) -> type[Rule]:
@@ -76,17 +74,8 @@ def get(name: str) -> type[Rule]:
 
     Raises RuleError for an unknown name, with the nearest ones.
     """
-    key = _key(name)
+    key = key_of(name)
     if key not in KNOWN:
         msg = f"there is no rule {name!r}.{near_misses(key, KNOWN)}"
         raise RuleError(msg)
     return KNOWN[key]
-
-
-def known_as(kind: type[Rule]) -> str:
-    """What files and parameter groups call a rule: its class's name, "own Adam" for a user's own that is called as one of these."""
-    return kind.__name__ if KNOWN.get(_key(kind.__name__), kind) is kind else OWN + kind.__name__
-
-
-def _key(name: str) -> str:
-    return str(name).lower().replace("-", "").replace("_", "")

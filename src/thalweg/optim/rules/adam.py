@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, const, decay, rate
+from thalweg.optim.language.fields import choice, const, decay, rate
+from thalweg.optim.language.rule import Forms, Rule
+from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import abs, lerp, maximum, sign, sqrt, where
 
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from thalweg.optim.language.rule import Slots, Stages, State, Value, const, rate
+from thalweg.optim.language.fields import const, rate
+from thalweg.optim.language.state import Slots, Stages, State, Value
 from thalweg.optim.ops import clip, norm, where
 from thalweg.optim.rules.staged import Staged
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from thalweg.optim.language.rule import Rule, Slots, State, Value, choice, const, count, decay, flag, number, rate
+from thalweg.optim.language.fields import choice, const, count, decay, flag, number, rate
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import lerp, maximum, mean, minimum, newton_schulz, norm, shape, sqrt, where
 from thalweg.optim.rules.adam import AdamW
 

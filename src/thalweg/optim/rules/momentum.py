@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, decay, rate
+from thalweg.optim.language.fields import choice, decay, rate
+from thalweg.optim.language.rule import Forms, Rule
+from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import lerp
 
 

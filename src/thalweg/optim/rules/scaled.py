@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from thalweg.optim.language.rule import Forms, Rule, Slots, State, Value, choice, const, decay, flag, rate
+from thalweg.optim.language.fields import choice, const, decay, flag, rate
+from thalweg.optim.language.rule import Forms, Rule
+from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import lerp, sqrt
 from thalweg.optim.rules.momentum import inertial
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 
-from thalweg.optim.language.rule import Rule, Slots, State, Value, choice, const, decay, rate
+from thalweg.optim.language.fields import choice, const, decay, rate
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import lerp, sqrt, where
 
 

@@ -11,7 +11,9 @@ from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 
 from thalweg.errors import RuleError
-from thalweg.optim.language.rule import Rule, Stages, State, Value, choice, rate
+from thalweg.optim.language.fields import choice, rate
+from thalweg.optim.language.rule import Rule
+from thalweg.optim.language.state import Stages, State, Value
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from thalweg.errors import RuleError
 from thalweg.optim import rules
-from thalweg.optim.language.rule import Rule
-from thalweg.optim.transforms import Chained, clip_norm, clip_value, freeze_nonfinite, schedule
+from thalweg.optim.language.rule import Rule, known_as
+from thalweg.optim.rules.chained import Chained
+from thalweg.optim.rules.transforms import clip_norm, clip_value, freeze_nonfinite, schedule
 
 INNOCENT = (clip_value, clip_norm, schedule, freeze_nonfinite)  # transforms that leave g = 0 as it is
 # rule -> the slots that fall by a factor in every idle step, and the field that is the factor
@@ -51,7 +52,7 @@ class Idle:
 def idle(rule: Rule, bits: int) -> Idle:
     """The idle steps of a rule to 2^-bits of the first one. Raises RuleError for a rule that has no such form."""
     bare = rule.rule if isinstance(rule, Chained) else rule
-    kind, name = type(bare), rules.known_as(type(bare))
+    kind, name = type(bare), known_as(type(bare))
     wrong = [type(t).__name__ for t in rule.transforms if type(t) not in INNOCENT] if isinstance(rule, Chained) else []
     if kind not in FALLING or wrong:
         reason = f"{wrong[0]} changes rows whose gradient is 0" if wrong else f"{name} has no idle steps in closed form"

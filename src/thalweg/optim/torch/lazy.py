@@ -26,10 +26,11 @@ from thalweg.optim.backends.idle import moves, settle
 from thalweg.optim.backends.lockstep import Run
 from thalweg.optim.language.program import Program
 from thalweg.optim.language.rule import Rule
+from thalweg.optim.rules.chained import Chained
+from thalweg.optim.rules.transforms import schedule
 from thalweg.optim.torch.idle import Idle, idle
 from thalweg.optim.torch.rows import Rows, check_owner
 from thalweg.optim.torch.tables import EVERY, KINDS, CompiledTable, Entry, Found
-from thalweg.optim.transforms import Chained, schedule
 
 Integers = compiled.Integers
 Floats = compiled.Floats

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from thalweg.errors import RuleError
 from thalweg.optim import rules
-from thalweg.optim.language.rule import Rule, checked, renewed
+from thalweg.optim.language.fields import checked
+from thalweg.optim.language.rule import Rule, renewed
 
 TINY = 5e-324  # as good as 0 where 0 stands for something else: its square is 0
 

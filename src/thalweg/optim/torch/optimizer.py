@@ -22,8 +22,9 @@ from torch import Tensor
 from thalweg.errors import RuleError, near_misses
 from thalweg.optim.backends.lockstep import finished, merged
 from thalweg.optim.language.program import Program
-from thalweg.optim.language.rule import Rule, State
-from thalweg.optim.rules import known_as
+from thalweg.optim.language.rule import Rule, known_as
+from thalweg.optim.language.state import State
+from thalweg.optim.rules.chained import check_schedules
 from thalweg.optim.torch import state as states
 from thalweg.optim.torch.group_rules import Reading
 from thalweg.optim.torch.idle import idle
@@ -33,7 +34,6 @@ from thalweg.optim.torch.repeat import Repeated
 from thalweg.optim.torch.rows import Rows, made_lazy, renewed
 from thalweg.optim.torch.soft_batch import BESIDE, SoftBatch
 from thalweg.optim.torch.tables import Found, Numbers, Table, all_finite
-from thalweg.optim.transforms import check_schedules
 
 ATTEMPTS = 20  # 5^20 = 10^14: what no step of that size reaches is no matter of the step
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128)

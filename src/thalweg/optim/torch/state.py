@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import RuleError
+from thalweg.optim.language.fields import DECIDING
 from thalweg.optim.language.program import Program
-from thalweg.optim.language.rule import DECIDING, Rule
-from thalweg.optim.rules import KNOWN
+from thalweg.optim.language.rule import KNOWN, Rule
 from thalweg.optim.torch.layout import backed
 from thalweg.optim.torch.names import keys_of, slot_key
 
