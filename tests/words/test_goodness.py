@@ -53,7 +53,7 @@ def test_the_figures_are_those_of_a_double_loop(fitted: words.WordVectors) -> No
 def test_exact_products_have_no_error() -> None:
     """As many dimensions as words and nothing but seen pairs: R^2 is 1."""
     counts = words.count(words.read(TEXT, min_count=1))
-    chosen = Settings(objective="pmi", ridge=0.0, dim=4, epochs=400, cg=10, tol=0.0)
+    chosen = Settings(objective="pmi", ridge=0.0, dim=4, epochs=400, tol=0.0)
     fit = goodness.of_table(
         objective.table(counts, chosen), goodness.predictions(objective.table(counts, chosen), words.solve(counts, chosen))
     )
@@ -151,14 +151,6 @@ def test_a_share_that_leaves_nothing_is_an_error() -> None:
         words.solve(counts, holdout=1.0)
     with pytest.raises(InputError, match="to which objective='glove' is not fitted"):
         words.solve(counts, holdout=0.1, objective="glove", solver="adagrad")
-
-
-def test_a_smoothed_context_is_part_of_the_target() -> None:
-    """Once the fit was measured against the mean of both orders."""
-    counts = words.count(words.read(TEXT, min_count=1))
-    chosen = Settings(objective="pmi", ridge=0.0, dim=4, epochs=400, cg=10, tol=0.0, smooth=0.5)
-    table = objective.table(counts, chosen)
-    assert goodness.of_table(table, goodness.predictions(table, words.solve(counts, chosen))).r2 > 0.99
 
 
 def words_(*args: object) -> Result:

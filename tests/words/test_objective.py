@@ -73,14 +73,11 @@ def test_the_table_is_full_symmetric_sorted_and_without_diagonal() -> None:
 # Weights
 
 
-@pytest.mark.parametrize("truncate", [True, False])
-def test_weights_are_a_power_of_the_count_cut_at_1_if_asked(truncate: bool) -> None:
-    t = made(x_max=2.0, alpha=0.75, truncate=truncate)
+def test_weights_are_a_power_of_the_count_cut_at_1() -> None:
+    t = made(x_max=2.0, alpha=0.75)
     found = entries(t, t.weights)
     expected = {"ab": 1.5**0.75, "ac": 1.0, "bd": 0.5**0.75}
-    assert {key: found[key] for key in expected} == pytest.approx(
-        {key: min(1.0, w) if truncate else w for key, w in expected.items()}, rel=1e-6
-    )
+    assert {key: found[key] for key in expected} == pytest.approx({key: min(1.0, w) for key, w in expected.items()}, rel=1e-6)
 
 
 def test_alpha_0_weighs_all_seen_pairs_alike() -> None:

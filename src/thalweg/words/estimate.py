@@ -20,6 +20,7 @@ import numpy as np
 from thalweg.errors import StorageError
 from thalweg.files import existing_parent, size_text
 from thalweg.words.counts import blocks
+from thalweg.words.solving import als, svd
 from thalweg.words.solving.settings import Settings
 from thalweg.words.text import chinese, reading
 from thalweg.words.text import corpus as corpora
@@ -123,9 +124,7 @@ def estimate(
     n_words = min(n_words, rules.max_words or n_words)
     n_pairs = round(min(2.66e6 * (n_tokens / 1.1e6) ** 0.81 * (window / 10) ** 0.8, n_words * (n_words + 1) / 2))
     share = settings.dim / 128
-    solving = (
-        2 * n_pairs * share * ((settings.power_steps + 2) * _PRODUCT + (3 * settings.cg / 2 * 2 * settings.sweeps + 1) * _PASS)
-    )
+    solving = 2 * n_pairs * share * ((svd.POWER_STEPS + 2) * _PRODUCT + (3 * als.CG / 2 * 2 * settings.sweeps + 1) * _PASS)
     seconds = {
         "starting": _STARTING,
         "reading": n_bytes / rate,

@@ -214,7 +214,7 @@ def _vectors(
     vectors = WordVectors(
         counts.words, counts.word_counts, word, context_or_none, spectrum,
         letters=letters, ngrams=ngrams, subwords=settings.subwords,
-        energy_path=[parts["energy"] for parts in path], info=counts.info | facts, output=settings.output, power=settings.power,
+        energy_path=[parts["energy"] for parts in path], info=counts.info | facts, output=settings.output,
     )  # fmt: skip
     if seen is not None and held_out is not None:
         vectors.info["fit"] = asdict(goodness.of_both(seen, held_out, vectors))
@@ -240,16 +240,13 @@ def _solved(
     elif given is not None:
         word, context = given
     elif settings.start == "svd" or settings.solver == "svd":
-        smooth, steps = settings.smooth or svd.SMOOTH, settings.power_steps
-        word, context = svd.start(
-            table, dim, seed=settings.seed, power_steps=steps, smooth=smooth, threads=threads, progress=progress
-        )
+        word, context = svd.start(table, dim, seed=settings.seed, threads=threads, progress=progress)
     else:  # the contexts are noise, the words solve for themselves in the first half sweep
         noise = np.random.default_rng(settings.seed).standard_normal((len(table.pull), dim), np.float32) / np.float32(dim**0.5)
         word, context = np.zeros_like(noise), noise
     if settings.solver == "svd":
         return word, context, []
-    stops: dict[str, Any] = {"epochs": settings.sweeps, "cg": settings.cg, "tol": settings.tol, "threads": threads}
+    stops: dict[str, Any] = {"epochs": settings.sweeps, "tol": settings.tol, "threads": threads}
     if settings.model == "shared":
         return shared.descend(table, (word + context) * np.float32(0.5), settings, **stops, **watched)
     return als.descend(table, word, context, settings, **stops, **watched)

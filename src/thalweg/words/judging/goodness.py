@@ -45,8 +45,6 @@ def of_table(table: Table, predicted: Floats) -> Fit:
     if not len(predicted):
         return Fit(0, float("nan"), float("nan"), float("nan"))
     targets, weights = table.targets, table.weights.astype(np.float64)
-    if len(table.tilt):
-        targets = targets + np.repeat(table.tilt, np.diff(table.indptr)) - table.tilt[table.columns]
     errors = predicted - targets
     mean = np.average(targets, weights=weights)
     spread = float(np.average((targets - mean) ** 2, weights=weights))

@@ -75,7 +75,7 @@ def descend(
     glove = settings.objective == "glove"
     to_target = table.to_log if glove else np.zeros(n_words)  # ln X_ij, or t_ij
     base = table.log_base if glove else 0.0
-    entries = rows, table.columns, table.weights, table.targets, table.tilt, to_target, base
+    entries = rows, table.columns, table.weights, table.targets, to_target, base
     arrays = word, context, squares, context_squares
 
     def passed(lr: float) -> float:
@@ -116,7 +116,7 @@ def _blocks(
 
 
 @kernel
-def _pass(order, rows, columns, weights, targets, tilt, to_target, base, word, context, squares, context_squares, lr, biased):  # type: ignore[no-untyped-def]
+def _pass(order, rows, columns, weights, targets, to_target, base, word, context, squares, context_squares, lr, biased):  # type: ignore[no-untyped-def]
     """One pass over the records; returns sum 1/2 w error^2, each error before its update. With lr 0 nothing is changed."""
     dim = word.shape[1] - 1
     total = 0.0
@@ -124,8 +124,6 @@ def _pass(order, rows, columns, weights, targets, tilt, to_target, base, word, c
         e = order[n]
         i, j = np.int64(rows[e]), np.int64(columns[e])
         error = -(targets[e] + to_target[i] + to_target[j] + base)
-        if len(tilt) > 0:
-            error -= tilt[i] - tilt[j]
         for k in range(dim):
             error += word[i, k] * context[j, k]
         if biased:

@@ -29,6 +29,7 @@ from thalweg.words.solving.settings import Settings
 from thalweg.words.solving.svd import row_tasks
 
 Checkpoint = Callable[[dict[str, npt.NDArray[Any]], list[dict[str, float]]], None]
+CG = 2  # conjugate-gradient steps a row and sweep
 Grams = tuple[Doubles, Doubles]  # (sum_i p_i v_i v_i^T, sum_i p_i v_i) of one side
 
 
@@ -39,7 +40,7 @@ def descend(
     settings: Settings,
     *,
     epochs: int = 5,
-    cg: int = 2,
+    cg: int = CG,
     tol: float = 1e-3,
     path: Sequence[dict[str, float]] = (),
     threads: int | None = None,
@@ -60,13 +61,13 @@ def descend(
         last = converged or epoch == epochs
         grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
         rest = _all_pairs_and_ridge(grams, word, context, table, settings)  # of the vectors before this half sweep moves them
-        seen = _half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads, table.tilt)
+        seen = _half_sweep(table, word, context, grams[1], settings, 0 if last else cg, threads)
         path.append(_total(seen, *rest))
         if progress is not None:
             progress(epochs if last else epoch, epochs, phase="solving", unit="sweeps", **path[-1])
         if last:
             break
-        _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads, -table.tilt)
+        _half_sweep(table, context, word, gram(word, table.pull, threads), settings, cg, threads)
         if checkpoint is not None:
             checkpoint({"word": word[:, :dim], "context": context[:, :dim]}, path)
     return word[:, :dim], context[:, :dim], path
@@ -84,7 +85,7 @@ def energy(table: Table, word: Floats, context: Floats, settings: Settings, thre
     word, context = padded_copy(word), padded_copy(context)
     grams = gram(word, table.pull, threads), gram(context, table.pull, threads)
     rest = _all_pairs_and_ridge(grams, word, context, table, settings)
-    return _total(_half_sweep(table, word, context, grams[1], settings, 0, threads, table.tilt), *rest)
+    return _total(_half_sweep(table, word, context, grams[1], settings, 0, threads), *rest)
 
 
 def _all_pairs_and_ridge(
@@ -103,13 +104,13 @@ def _total(seen: float, all_pairs: float, ridge: float) -> dict[str, float]:
 
 
 def _half_sweep(
-    table: Table, rows: Floats, others: Floats, gram_others: Grams, settings: Settings, cg: int, threads: int | None, tilt: Floats
+    table: Table, rows: Floats, others: Floats, gram_others: Grams, settings: Settings, cg: int, threads: int | None
 ) -> float:
     """`cg` steps for every row of `rows`, in place; returns the seen part of J before them."""
     matrix, pulled = (part.astype(np.float32) for part in gram_others)
     errors = np.zeros(len(rows))
     push = (settings.pull * table.pull).astype(np.float32)
-    entries = table.indptr, table.columns, table.weights, table.targets, tilt
+    entries = table.indptr, table.columns, table.weights, table.targets
     sides = for_reading(others), rows, push, matrix.ravel(), pulled
     numbers = np.float32(settings.floor), np.float32(settings.damping), cg
     run_tasks(lambda first, last: solve_rows(first, last, *entries, *sides, *numbers, errors), row_tasks(table.indptr), threads)
@@ -120,7 +121,7 @@ _AHEAD = 8  # entries whose vectors are fetched ahead: bench/words/solving.py, f
 
 
 @kernel(fastmath=True)
-def solve_rows(first, last, indptr, columns, weights, targets, tilt, others, rows, push, matrix, pulled, floor, ridge, cg, errors):  # type: ignore[no-untyped-def]
+def solve_rows(first, last, indptr, columns, weights, targets, others, rows, push, matrix, pulled, floor, ridge, cg, errors):  # type: ignore[no-untyped-def]
     """Conjugate gradients for rows first..last; errors[row] = sum_j w_j (<u, k_j> - t_j)^2 before them.
 
     others, matrix: the fixed side and its Gram matrix, flat.
@@ -138,8 +139,6 @@ def solve_rows(first, last, indptr, columns, weights, targets, tilt, others, row
             prefetch(others, columns[min(e + _AHEAD, n_entries - 1)] * dim, dim)
             place = columns[e] * dim
             miss = targets[e] - dot(others, place, x, dim)
-            if len(tilt) > 0:
-                miss += tilt[row] - tilt[columns[e]]
             scaled = weights[e] * miss
             error += np.float64(scaled * miss)
             axpy(scaled, others, place, residual, dim)

@@ -34,7 +34,7 @@ def descend(
     settings: Settings,
     *,
     epochs: int = 5,
-    cg: int = 2,
+    cg: int = als.CG,
     tol: float = 1e-3,
     path: Sequence[dict[str, float]] = (),
     threads: int | None = None,
@@ -101,11 +101,11 @@ def _directions(
     matrix, pulled = (part.astype(np.float32) for part in grams)
     push = (settings.pull * table.pull).astype(np.float32)
     numbers = np.float32(settings.floor), np.float32(settings.damping), cg
-    none, errors = np.zeros(0, np.float32), np.zeros(last - first)
+    errors = np.zeros(last - first)
 
     def part(a: int, b: int) -> None:
         rows = table.indptr[first + a : first + b + 1]
-        entries = rows, table.columns, table.weights, table.targets, none
+        entries = rows, table.columns, table.weights, table.targets
         als.solve_rows(
             0, b - a, *entries, flat, found[a:b], push[first + a : first + b], matrix.ravel(), pulled, *numbers, errors[a:b]
         )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,6 @@ class Table:
 
     indptr (n_words + 1,) int64, columns (nnz,) int32, weights and targets (nnz,) float32: w and t of J; pull (n_words,): p.
     to_log (n_words,), log_base: ln X_ij = t_ij + to_log_i + to_log_j + log_base. row_sums (n_words,): sum_{j != i} X_ij.
-    tilt (n_words,): with a smoothed context marginal the target of word i and context j is t_ij + tilt_i - tilt_j; empty without.
     """
 
     indptr: npt.NDArray[np.int64]
@@ -54,7 +53,6 @@ class Table:
     to_log: Doubles
     log_base: float
     row_sums: Doubles
-    tilt: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 def table(counts: CooccurrenceCounts, settings: Settings) -> Table:
@@ -71,26 +69,21 @@ def table(counts: CooccurrenceCounts, settings: Settings) -> Table:
         raise InputError(msg)
     tokens = counts.word_counts * kept
     log_share = np.log(tokens / tokens.sum())  # ln c_i/T
-    marginal = log_share if settings.marginals == "tokens" else np.log(np.maximum(row_sums, np.finfo(float).tiny) / n_pairs)
-    context, tilt = marginal, np.zeros(0, np.float32)
-    if settings.smooth is not None:
-        context = settings.smooth * marginal - np.log(np.sum(np.exp(settings.smooth * marginal)))
-        tilt = ((context - marginal) / 2).astype(np.float32) if settings.model == "two-sided" else tilt
-    to_log, log_base = (marginal + context) / 2, math.log(n_pairs) + settings.shift
+    log_base = math.log(n_pairs) + settings.shift
     indptr = np.zeros(len(kept) + 1, np.int64)
     np.cumsum(lengths, out=indptr[1:])
     columns = np.empty(indptr[-1], np.int32)
     weights, targets = np.empty(indptr[-1], np.float32), np.empty(indptr[-1], np.float32)
     _fill(
-        *stored, 1 / counts.scale, np.log(kept), to_log, log_base,
-        math.log(settings.x_max), settings.alpha, settings.truncate, indptr[:-1].copy(), columns, weights, targets,
+        *stored, 1 / counts.scale, np.log(kept), log_share, log_base,
+        math.log(settings.x_max), settings.alpha, indptr[:-1].copy(), columns, weights, targets,
     )  # fmt: skip
     for array in (counts.indices, counts.values):
         mapped = getattr(array, "_mmap", None)
         if isinstance(mapped, mmap.mmap):  # its pages are not needed any more, and would count as ours
             mapped.madvise(mmap.MADV_DONTNEED)
     pull = (np.exp(log_share) * math.sqrt(n_pairs / settings.x_max)) ** settings.beta
-    return Table(indptr, columns, weights, targets, pull.astype(np.float32), to_log, log_base, row_sums, tilt)
+    return Table(indptr, columns, weights, targets, pull.astype(np.float32), log_share, log_base, row_sums)
 
 
 @kernel
@@ -108,7 +101,7 @@ def _measure(indptr, indices, values, unit, kept, lengths, row_sums):  # type: i
 
 
 @kernel
-def _fill(indptr, indices, values, unit, log_kept, to_log, log_base, log_full, alpha, truncate, free, columns, weights, targets):  # type: ignore[no-untyped-def]
+def _fill(indptr, indices, values, unit, log_kept, to_log, log_base, log_full, alpha, free, columns, weights, targets):  # type: ignore[no-untyped-def]
     """Write both orders of every pair. Rows are visited in rising order, so the columns of every row come out sorted."""
     for row in range(len(indptr) - 1):
         for e in range(indptr[row], indptr[row + 1]):
@@ -117,7 +110,7 @@ def _fill(indptr, indices, values, unit, log_kept, to_log, log_base, log_full, a
                 continue
             log_x = np.log(values[e] * unit) + log_kept[row] + log_kept[column]
             weight = np.exp(alpha * (log_x - log_full))  # (x / x_max)^alpha
-            if truncate and weight > 1:
+            if weight > 1:
                 weight = 1.0
             target = log_x - log_base - to_log[row] - to_log[column]
             for a, b in ((row, column), (column, row)):

@@ -12,7 +12,6 @@ from thalweg.words.text.rules import NAMES
 OBJECTIVES = ("pmi-neg", "pmi", "glove")
 SOLVERS = ("als", "svd", "adagrad")
 MODELS = ("two-sided", "shared")
-MARGINALS = ("tokens", "pairs")
 STARTS = ("svd", "noise")
 OUTPUTS = ("sum", "concat", "word")
 ELSEWHERE = {"vector_size": "dim", "size": "dim", "iter": "epochs", "workers": "threads", "sample": "subsample"}  # gensim's names
@@ -32,16 +31,15 @@ class Settings:
     source has it; "glove", for comparison (adagrad only). model: "two-sided", a vector as a word and one as a context; "shared",
     one for both. solver: "als", "svd" (the closed form alone) or "adagrad" (the source's).
 
-    Weights: x_max, alpha, truncate (cut at 1). Pull of all pairs: rho, floor, beta; ridge pulls the vectors to 0
+    Weights: x_max, alpha; at most 1. Pull of all pairs: rho, floor, beta; ridge pulls the vectors to 0
     (unless given 0, and 0.01 for "pmi" with als, whose rare words would else run away: nothing holds what they never met).
-    Targets: marginals "tokens" or "pairs"; smooth, the power of the context's marginal (svd: 0.75 unless given); shift, subtracted
-    from every target; subsample, the threshold t of word2vec's subsampling in its expectation.
-    Solvers: start "svd" or "noise"; power_steps and cg of the start and of each row; epochs (als 5, adagrad 25 unless given) and
+    Targets: shift, subtracted from every one; subsample, the threshold t of word2vec's subsampling in its expectation.
+    Solvers: start "svd" or "noise"; epochs (als 5, adagrad 25 unless given) and
     tol, the relative change of J at which als stops; lr of adagrad.
     holdout: the share of pairs that the solver does not see, so that the fit to them can be measured.
     theta: the power of the singular values of the product of both sides that the words get; the contexts get the rest, so that
     inner products stay (1/2: both have the same second moments; not for model "shared" or objective "glove").
-    Reading: output "sum", "concat" or "word" (None: sum, and concat for analogies) and power, as WordVectors takes them; subwords,
+    Reading: output "sum", "concat" or "word" (None: sum, and concat for analogies), as WordVectors takes it; subwords,
     how much letters count where directions are compared (0: what they predict is not learnt).
 
     Defaults: bench/README.md, "Quality". Raises InputError for a value out of range or a combination that no solver serves.
@@ -53,48 +51,38 @@ class Settings:
     model: str = "two-sided"
     x_max: float = 100.0
     alpha: float = 0.75
-    truncate: bool = True
     rho: float = 1.0
     floor: float = -1.0
     beta: float = 0.75
     ridge: float | None = None
-    marginals: str = "tokens"
-    smooth: float | None = None
     shift: float = 0.0
     subsample: float | None = None
     start: str = "svd"
-    power_steps: int = 4
-    cg: int = 2
     epochs: int | None = None
     tol: float = 1e-3
     lr: float = 0.1
     theta: float = 0.5
     output: str | None = None
-    power: float = 0.5
     subwords: float = 1.0
     holdout: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("dim", 1), ("power_steps", 0), ("cg", 1), ("epochs", 0), ("seed", 0)):
+        for name, least in (("dim", 1), ("epochs", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, whole_number(name, value, least=least))
-        object.__setattr__(self, "truncate", bool(self.truncate))  # of NumPy as well
-        words = {"objective": OBJECTIVES, "solver": SOLVERS, "model": MODELS, "marginals": MARGINALS, "start": STARTS}
+        words = {"objective": OBJECTIVES, "solver": SOLVERS, "model": MODELS, "start": STARTS}
         for name, allowed in (words | ({"output": OUTPUTS} if self.output is not None else {})).items():
             if getattr(self, name) not in allowed:
                 msg = f"{name}={getattr(self, name)!r} is not known.{near_misses(str(getattr(self, name)), allowed)}"
                 raise InputError(msg)
-        for name in ("x_max", "lr", "smooth", "subsample"):
+        for name in ("x_max", "lr", "subsample"):
             self._check(name, "a positive number", lambda x: x > 0)
         for name in ("alpha", "rho", "beta", "ridge", "tol", "subwords"):
             self._check(name, "a number, 0 or more", lambda x: x >= 0)
-        for name in ("floor", "shift", "power"):
+        for name in ("floor", "shift"):
             self._check(name, "a finite number", lambda x: True)
-        if self.smooth is not None and self.smooth > 1:
-            msg = f"smooth={self.smooth!r} is not above 0 and at most 1"
-            raise InputError(msg)
         self._check("theta", "a number from 0 to 1", lambda x: 0 <= x <= 1)
         if self.theta != 0.5 and (self.model == "shared" or self.objective == "glove"):
             which = (
@@ -152,6 +140,6 @@ class Settings:
 
 
 SOURCE: dict[str, Any] = {  # what simpler_glove does (Su Jianlin 2017); window 10 and counts of its own come with `fit`
-    "objective": "pmi", "solver": "adagrad", "model": "shared", "truncate": True, "epochs": 25, "marginals": "tokens", "lr": 0.1,
+    "objective": "pmi", "solver": "adagrad", "model": "shared", "epochs": 25, "lr": 0.1,
 }  # fmt: skip
 PRESETS: dict[str, dict[str, Any]] = {"source": SOURCE}
