@@ -19,12 +19,14 @@ import importlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field
 from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import click
 
+from thalweg.declared import Declaration, declarations
 from thalweg.errors import InputError, MissingFileError, near_misses
 from thalweg.files import parse_size
 
@@ -188,6 +190,23 @@ locale_option = SharedOption(
     help="Language of the pages.  [default: the environment's]",
 )
 topn_option = SharedOption("--topn", type=Number(int, low=1), default=10, metavar="K", help="How many results.")
+
+
+def declared(kind: type) -> tuple[Callable[[F], F], ...]:
+    """An option for each setting that a dataclass declares (`thalweg.declared`)."""
+    return tuple(_option_of(each, about) for each, about in declarations(kind) if about.typed)
+
+
+def _option_of(each: Field[Any], about: Declaration) -> Callable[[F], F]:
+    made: click.ParamType[Any]
+    if about.kind == "choice":
+        made = Choice(list(about.options))
+    else:
+        kind = int if about.kind == "whole" else float
+        made = Number(kind, low=about.low, above=about.above, high=about.high, below=about.below)
+    more = {} if about.metavar is None else {"metavar": about.metavar}
+    name = f"--{each.name.replace('_', '-')}"
+    return option(name, type=made, default=each.default, help=about.help, advanced=not about.shown, **more)
 
 
 def _remember_traceback(ctx: click.Context, param: click.Parameter, value: bool) -> None:

@@ -262,7 +262,7 @@ def test_wrong_options_are_wrong_use(vec: Path, args: list[str]) -> None:
 @pytest.mark.parametrize(
     "args",
     [
-        ["--dim", "0"], ["--dim", "5000"], ["--window", "1001"], ["--min-count", "0"], ["--language", "en"], ["--unit", "lines"],
+        ["--dim", "0"], ["--dim", "1.5"], ["--window", "1001"], ["--min-count", "0"], ["--language", "en"], ["--unit", "lines"],
         ["--distance", "harmonics"], ["--x-max", "0"], ["--rho", "nan"], ["--floor", "inf"], ["--max-words", "1"], ["--out", ""],
     ],
 )  # fmt: skip

@@ -9,9 +9,9 @@ sentence embeddings" (ICLR 2017); taking out the first direction afterwards, as 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from thalweg.errors import InputError
+from thalweg.errors import InputError, near_misses
 from thalweg.words import fitting
 from thalweg.words.solving.settings import Settings
 from thalweg.words.text.reading import check_no_record
+from thalweg.words.text.rules import Rules
 from thalweg.words.vectors.subwords import Subwords
 from thalweg.words.wordvectors import WordVectors
 
@@ -39,6 +40,14 @@ READING = (  # arguments of `fit` beside the settings: not what is for files or 
 )  # fmt: skip
 
 
+PARAMETERS: dict[str, Any] = (
+    {"window": 10, "distance": "harmonic"}
+    | {each.name: each.default for each in fields(Rules) if each.name in READING}
+    | {each.name: each.default for each in fields(Settings) if each.name != "seed"}
+    | {"weights": None, "mean": True, "threads": None, "random_state": 0}
+)
+
+
 class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # sklearn is untyped
     """Fit word vectors to texts, and turn texts into vectors.
 
@@ -52,86 +61,20 @@ class WordVectorizer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     `n_features_out_`. A text without a known word becomes zeros. Input is text, so there is no `n_features_in_`.
     """
 
-    def __init__(
-        self,
-        *,
-        dim: int = 128,
-        window: int = 10,
-        min_count: int = 5,
-        max_words: int | None = None,
-        language: str = "auto",
-        lower: bool = True,
-        digits: bool = True,
-        join: str = "",
-        unit: str = "line",
-        split_latin: bool = False,
-        user_dict: str | Path | None = None,
-        convert: str | None = None,
-        rare: str = "close",
-        phrases: float | None = None,
-        distance: str = "harmonic",
-        objective: str = "pmi-neg",
-        solver: str = "als",
-        model: str = "two-sided",
-        x_max: float = 100.0,
-        alpha: float = 0.75,
-        rho: float = 1.0,
-        floor: float = -1.0,
-        beta: float = 0.75,
-        ridge: float | None = None,
-        shift: float = 0.0,
-        subsample: float | None = None,
-        start: str = "svd",
-        epochs: int | None = None,
-        tol: float = 1e-3,
-        lr: float = 0.1,
-        theta: float = 0.5,
-        output: str | None = None,
-        subwords: float = 1.0,
-        holdout: float = 0.0,
-        weights: str | None = None,
-        mean: bool = True,
-        threads: int | None = None,
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.dim = dim
-        self.window = window
-        self.min_count = min_count
-        self.max_words = max_words
-        self.language = language
-        self.lower = lower
-        self.digits = digits
-        self.join = join
-        self.unit = unit
-        self.split_latin = split_latin
-        self.user_dict = user_dict
-        self.convert = convert
-        self.rare = rare
-        self.phrases = phrases
-        self.distance = distance
-        self.objective = objective
-        self.solver = solver
-        self.model = model
-        self.x_max = x_max
-        self.alpha = alpha
-        self.rho = rho
-        self.floor = floor
-        self.beta = beta
-        self.ridge = ridge
-        self.shift = shift
-        self.subsample = subsample
-        self.start = start
-        self.epochs = epochs
-        self.tol = tol
-        self.lr = lr
-        self.theta = theta
-        self.output = output
-        self.subwords = subwords
-        self.holdout = holdout
-        self.weights = weights
-        self.mean = mean
-        self.threads = threads
-        self.random_state = random_state
+    def __init__(self, **given: Any) -> None:
+        for name, default in PARAMETERS.items():
+            setattr(self, name, given.pop(name, default))
+        if given:
+            name = next(iter(given))
+            msg = f"WordVectorizer has no parameter {name!r}.{near_misses(name, PARAMETERS)}"
+            raise TypeError(msg)
+
+    __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what scikit-learn and editors ask for
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
+            *(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value) for name, value in PARAMETERS.items()),
+        ]
+    )
 
     def fit(self, X: Iterable[str], y: object = None) -> WordVectorizer:
         """Read texts and fit vectors to their words; y is not looked at.

@@ -9,12 +9,12 @@ import click
 from click.core import ParameterSource
 
 from thalweg import options
+from thalweg.words.solving.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 N, X = options.Number, options.option
 LANGUAGES = options.Choice(["auto", "words", "zh", "whitespace"])
 DISTANCES = options.Choice(["harmonic", "uniform", "linear"])
-OBJECTIVES = options.Choice(["pmi-neg", "pmi", "glove"])
 
 reading_options = (
     X("--window", type=N(int, low=1, high=1000), default=10, help="Tokens to each side that count as near."),
@@ -47,32 +47,7 @@ reading_options = (
     X("--convert", type=options.Choice(["t2s"]), advanced=True, help="Chinese: traditional to simplified (needs opencc)."),
     X("--distance", type=DISTANCES, default="harmonic", advanced=True, help="Weight of a pair."),
 )  # fmt: skip
-solving_options = (
-    X("--dim", type=N(int, low=1, high=4096), default=128, help="Numbers in a vector."),
-    X("--epochs", type=N(int, low=0), help="Sweeps of the solver.  [default: 5; adagrad: 25]"),
-    X("--objective", type=OBJECTIVES, default="pmi-neg", advanced=True, help="What is minimised."),
-    X("--solver", type=options.Choice(["als", "svd", "adagrad"]), default="als", advanced=True, help="How it is minimised."),
-    X("--model", type=options.Choice(["two-sided", "shared"]), default="two-sided", advanced=True, help="Vectors of a word."),
-    X("--output", type=options.Choice(["sum", "concat", "word"]), advanced=True,
-      help="What is read off the fit.  [default: sum; analogies: concat]"),
-    X("--theta", type=N(float, low=0, high=1), default=0.5, advanced=True,
-      help="Power of the spectrum in the word vectors; contexts get the rest."),
-    X("--subwords", type=N(float, low=0), default=1.0, metavar="W", advanced=True,
-      help="How much letters count where directions are compared; 0: not learnt."),
-    X("--x-max", type=N(float, above=0), default=100.0, advanced=True, help="Count of full weight."),
-    X("--alpha", type=N(float, low=0), default=0.75, advanced=True, help="Power of the weight."),
-    X("--rho", type=N(float, low=0), default=1.0, advanced=True, help="Pull of all pairs to the floor."),
-    X("--floor", type=N(float), default=-1.0, advanced=True, help="PMI of a pair that never met."),
-    X("--beta", type=N(float, low=0), default=0.75, advanced=True, help="Power of the pull."),
-    X("--ridge", type=N(float, low=0), advanced=True, help="Pull of the vectors to 0.  [default: 0; pmi: 0.01]"),
-    X("--shift", type=N(float), default=0.0, advanced=True, help="Subtracted from every PMI."),
-    X("--subsample", type=N(float, above=0), advanced=True, help="Threshold of word2vec's subsampling, in its expectation."),
-    X("--tol", type=N(float, low=0), default=1e-3, advanced=True, help="Relative change of the energy at which als stops."),
-    X("--holdout", type=N(float, low=0, below=1), default=0.0, advanced=True,
-      help="Share of the pairs that the solver does not see, and that the fit is then measured on."),
-    X("--lr", type=N(float, above=0), default=0.1, advanced=True, help="Step of adagrad."),
-    options.seed_option,
-)  # fmt: skip
+solving_options = options.declared(Settings)
 common_options = (options.threads_option, options.overwrite_option, options.json_option, options.quiet_option)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from thalweg.errors import InputError, near_misses, whole_number
-from thalweg.words.text.rules import NAMES
+from thalweg.declared import check, choice, number, whole
+from thalweg.errors import InputError, near_misses
 
 OBJECTIVES = ("pmi-neg", "pmi", "glove")
 SOLVERS = ("als", "svd", "adagrad")
@@ -45,52 +44,38 @@ class Settings:
     Defaults: bench/README.md, "Quality". Raises InputError for a value out of range or a combination that no solver serves.
     """
 
-    dim: int = 128
-    objective: str = "pmi-neg"
-    solver: str = "als"
-    model: str = "two-sided"
-    x_max: float = 100.0
-    alpha: float = 0.75
-    rho: float = 1.0
-    floor: float = -1.0
-    beta: float = 0.75
-    ridge: float | None = None
-    shift: float = 0.0
-    subsample: float | None = None
-    start: str = "svd"
-    epochs: int | None = None
-    tol: float = 1e-3
-    lr: float = 0.1
-    theta: float = 0.5
-    output: str | None = None
-    subwords: float = 1.0
-    holdout: float = 0.0
-    seed: int = 0
+    dim: int = whole(128, "Numbers in a vector.", low=1, shown=True)
+    epochs: int | None = whole(None, "Sweeps of the solver.  [default: 5; adagrad: 25]", low=0, shown=True)
+    objective: str = choice("pmi-neg", *OBJECTIVES, help="What is minimised.")
+    solver: str = choice("als", *SOLVERS, help="How it is minimised.")
+    model: str = choice("two-sided", *MODELS, help="Vectors of a word.")
+    output: str | None = choice(None, *OUTPUTS, help="What is read off the fit.  [default: sum; analogies: concat]")
+    theta: float = number(0.5, "Power of the spectrum in the word vectors; contexts get the rest.", low=0, high=1)
+    subwords: float = number(1.0, "How much letters count where directions are compared; 0: not learnt.", low=0, metavar="W")
+    x_max: float = number(100.0, "Count of full weight.", above=0)
+    alpha: float = number(0.75, "Power of the weight.", low=0)
+    rho: float = number(1.0, "Pull of all pairs to the floor.", low=0)
+    floor: float = number(-1.0, "PMI of a pair that never met.")
+    beta: float = number(0.75, "Power of the pull.", low=0)
+    ridge: float | None = number(None, "Pull of the vectors to 0.  [default: 0; pmi: 0.01]", low=0)
+    shift: float = number(0.0, "Subtracted from every PMI.")
+    subsample: float | None = number(None, "Threshold of word2vec's subsampling, in its expectation.", above=0)
+    start: str = choice("svd", *STARTS, help="What the solver begins from.", typed=False)
+    tol: float = number(1e-3, "Relative change of the energy at which als stops.", low=0)
+    holdout: float = number(
+        0.0, "Share of the pairs that the solver does not see, and that the fit is then measured on.", low=0, below=1
+    )
+    lr: float = number(0.1, "Step of adagrad.", above=0)
+    seed: int = whole(0, "Seed of all randomness.", low=0, shown=True)
 
     def __post_init__(self) -> None:
-        for name, least in (("dim", 1), ("epochs", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, whole_number(name, value, least=least))
-        words = {"objective": OBJECTIVES, "solver": SOLVERS, "model": MODELS, "start": STARTS}
-        for name, allowed in (words | ({"output": OUTPUTS} if self.output is not None else {})).items():
-            if getattr(self, name) not in allowed:
-                msg = f"{name}={getattr(self, name)!r} is not known.{near_misses(str(getattr(self, name)), allowed)}"
-                raise InputError(msg)
-        for name in ("x_max", "lr", "subsample"):
-            self._check(name, "a positive number", lambda x: x > 0)
-        for name in ("alpha", "rho", "beta", "ridge", "tol", "subwords"):
-            self._check(name, "a number, 0 or more", lambda x: x >= 0)
-        for name in ("floor", "shift"):
-            self._check(name, "a finite number", lambda x: True)
-        self._check("theta", "a number from 0 to 1", lambda x: 0 <= x <= 1)
+        check(self)
         if self.theta != 0.5 and (self.model == "shared" or self.objective == "glove"):
             which = (
                 "model='shared' has one side only" if self.model == "shared" else "objective='glove' has biases beside its product"
             )
             msg = f"theta={self.theta!r} parts the spectrum between words and contexts: {which}"
             raise InputError(msg)
-        self._check("holdout", "a number from 0, below 1", lambda x: 0 <= x < 1)
         if self.holdout and self.objective == "glove":
             msg = f"holdout={self.holdout!r} measures mutual information, to which objective='glove' is not fitted"
             raise InputError(msg)
@@ -104,12 +89,6 @@ class Settings:
             raise InputError(msg)
         if self.solver == "adagrad" and self.ridge:
             msg = f"ridge={self.ridge!r}: the solver adagrad has none; als does"
-            raise InputError(msg)
-
-    def _check(self, name: str, kind: str, holds: Any) -> None:
-        value = getattr(self, name)
-        if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value) and holds(value)):
-            msg = f"{name}={value!r} is not {kind}"
             raise InputError(msg)
 
     @property
@@ -133,6 +112,8 @@ class Settings:
         for name in options:
             if name not in names:
                 other = ELSEWHERE.get(name)
+                from thalweg.words.text.rules import NAMES  # not for a command that only tells its options
+
                 hint = f" It is called {other} here." if other else near_misses(name, [*names, *NAMES, "window"])
                 msg = f"there is no setting {name!r}.{hint}"
                 raise TypeError(msg)
