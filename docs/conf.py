@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from docutils import nodes
 
 from thalweg.page import formula
 from thalweg.version import __version__
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # Keras takes TensorFlow, where nothing is said
 
 project = "thalweg"
 author = "The thalweg authors"

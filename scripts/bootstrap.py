@@ -27,7 +27,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PROFILES = {  # profile -> the package's extra, and dependency groups on top of it
     "setup": ("torch", []),
     "test": ("all", ["test", "lint"]),
-    "docs": ("torch", ["docs"]),
+    "docs": ("all", ["docs"]),
     "bench": ("all", ["bench"]),
 }
 

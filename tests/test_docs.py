@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import thalweg
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -36,3 +38,13 @@ def test_the_rule_of_the_readme_is_a_rule(capsys: pytest.CaptureFixture[str]) ->
     [code] = [block for block in blocks("README.md") if "Slots" in block]
     exec(code, {})
     assert "for each element" in capsys.readouterr().out
+
+
+def test_the_api_of_the_docs_is_made_of_every_public_list():
+    """optim.dynamics and optim.diagnosis were missing: a face is one module with __all__ that users import."""
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    faces = ["thalweg.words", "thalweg.energies", "thalweg.optim"]
+    faces += [f"thalweg.optim.{name}" for name in ("ops", "schedules", "torch", "optax", "keras", "dynamics", "diagnosis")]
+    for face in faces:
+        assert f".. automodule:: {face}\n   :members:\n   :imported-members:\n" in page, face
+    assert all(f"thalweg.{name}" in page for name in thalweg.__all__ if not name.startswith("_"))

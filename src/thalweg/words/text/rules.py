@@ -30,7 +30,7 @@ class Rules:
     """How text is read.
 
     Files: glob, which files of a folder are read (a pattern for names or, with a slash in it, for paths within the folder, or a
-    sequence of such patterns; None: *.txt and its like); encoding; json_key, the key whose strings are the text of a *.jsonl file;
+    sequence of them; None: `*.txt` and its like); encoding; json_key, the key whose strings are the text of a `*.jsonl` file;
     skip_damaged, read compressed files as far as they are sound, instead of stopping at one that is not.
     Words: language "auto", "words" (cut at everything but letters, marks, numbers), "zh" (jieba's dictionary), "whitespace"
     (already cut); lower, spell in lower case; digits, numbers are parts of words, or separate them; join, signs out of "'·-" that
