@@ -88,7 +88,7 @@ def test_full_width_letters_and_digits_are_folded() -> None:
     "word", ["Zürich", "café", "Москва", "한국어", "naïve", "Ελλάδα", "word2vec", "2020", "cafe\u0301", "हिन्दी"]
 )
 def test_words_of_other_scripts_stay_whole_in_chinese_text(word: str) -> None:
-    """Only runs of Han go through the dictionary: "digits and Latin letters outside Han runs follow `words`" (words.md 2.1)."""
+    """Only runs of Han go through the dictionary: "digits and Latin letters outside Han runs follow `words`"."""
     assert words_of(f"他住在{word}的家里", "zh") == ["他", "住", "在", normalize("NFC", word.lower()), "的", "家里"]
 
 
@@ -128,7 +128,7 @@ def test_the_language_is_found_out_or_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["", "README\n", "Title: notes\n\n"])
 @pytest.mark.parametrize("as_texts", [True, False])
 def test_a_short_beginning_does_not_decide_the_language(tmp_path: Path, first: str, as_texts: bool) -> None:
-    """The letters of the first MiB count (words.md 2.1), not those of the first file or text, which may be a title."""
+    """The letters of the first MiB count, not those of the first file or text, which may be a title."""
     rest = "机场和飞机\n" * 50
     (tmp_path / "a.txt").write_text(first)
     (tmp_path / "b.txt").write_text(rest)

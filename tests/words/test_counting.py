@@ -26,7 +26,7 @@ from thalweg.words.text.reading import read
 from thalweg.words.text.tokens import Scanner
 
 LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=20), max_size=5).map(lambda lists: [*lists, ["a", "b"]])
-LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6
+LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # small enough to count by hand
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from thalweg.words.counts import accumulate, counting
 from thalweg.words.counts.table import DISTANCES, CooccurrenceCounts, count, distance_weights
 from thalweg.words.text.reading import Tokens, read
 
-LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6
+LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # small enough to count by hand
 TOKEN_LISTS = st.lists(st.lists(st.sampled_from("abcdefg"), max_size=25), max_size=5).map(lambda lists: [*lists, ["a", "b"]])
 
 

@@ -66,7 +66,7 @@ def distances(rows: Doubles) -> Doubles:
 
 @pytest.mark.parametrize("method", ["pca", "tsne"])
 def test_the_largest_entry_of_each_axis_is_positive(method: str) -> None:
-    """words.md 1.4: so the picture does not flip between machines; turning all vectors over changes nothing of this."""
+    """The picture does not flip between machines; turning all vectors over changes nothing of this."""
     for seed in range(4):
         xy = vectors(24, seed=seed).map(method=method).xy
         assert (xy[np.abs(xy).argmax(axis=0), [0, 1]] > 0).all()

@@ -22,7 +22,7 @@ from thalweg.words.solving.objective import Settings, Table
 from thalweg.words.text.reading import read
 
 Doubles = npt.NDArray[np.float64]
-LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6
+LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # small enough to count by hand
 
 
 def full_table(targets: Doubles, weights: Doubles | None = None, pull: Doubles | None = None) -> Table:

@@ -15,7 +15,7 @@ from thalweg.words.solving import objective
 from thalweg.words.solving.objective import Settings, Table, all_pairs_energy, gram, table
 from thalweg.words.text.reading import read
 
-LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # words.md, section 1.6: counts b 3, a 2, c 2, d 1
+LINES = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]  # counts b 3, a 2, c 2, d 1
 
 
 def made(lists: list[list[str]] = LINES, distance: str = "uniform", window: int = 2, **settings: float) -> Table:

@@ -264,7 +264,7 @@ def test_the_normaliser_is_the_sum_over_the_vocabulary(wv: WordVectors) -> None:
 
 
 def test_the_counted_pmi_stands_beside_the_estimate(tmp_path: Path) -> None:
-    """words.md 1.6: the corpus a b c a b / b c d; None for a pair that never met, and without the counts."""
+    """The corpus a b c a b / b c d; None for a pair that never met, and without the counts."""
     lines = [["a", "b", "c", "a", "b"], ["b", "c", "d"]]
     tokens = words.read(lines, min_count=1)
     counts = words.count(tokens, window=2, distance="uniform")

@@ -88,7 +88,7 @@ def test_similar_is_the_cosine_of_the_sums(wv: WordVectors, topn: int, restrict:
 
 @pytest.mark.parametrize("contexts", [3, 8, 20, N, 10_000])
 def test_similar_with_contexts_is_the_correlation_of_rows_of_pmi(wv: WordVectors, contexts: int) -> None:
-    """words.md 1.5: Pearson's correlation over the n most frequent words c of <u_i, k_c> and <u_j, k_c>, to 1e-5."""
+    """Pearson's correlation over the n most frequent words c of <u_i, k_c> and <u_j, k_c>, to 1e-5."""
     table = np.corrcoef(wv.word.astype(float) @ wv.context[:contexts].T)
     for j in (0, 17):
         assert same(wv.similar(f"w{j}", contexts=contexts, topn=5), ranked(table[j], [j], 5))
