@@ -1,4 +1,4 @@
-"""Operations on flat float32 arrays, written as explicit vector code for kernels whose time they are.
+"""Operations on flat float32 arrays, written as explicit vector code for kernels that spend most of their time in them.
 
     dot(a, i, b, n)        sum over k < n of a[i + k] b[k]
     axpy(s, a, i, y, n)    y[k] += s a[i + k] for k < n

@@ -412,7 +412,7 @@ def test_the_decoupled_decay_follows_the_scheduled_rate():
         (lambda: chain(optim.SGD(), optim.SGD()), "is not a transform; they are clip_value"),
         (lambda: chain(schedule(lambda k: k.real), optim.SGD()).program(), "real is not part of the language"),
         (lambda: chain(schedule(math.sqrt), optim.SGD()).to_config(), r"schedule\(sqrt\) is a function of your own, which has no"),
-        (lambda: from_config({"rule": "chain", "transforms": [{"transform": "clip"}]}), "the transform 'clip', which there is not"),
+        (lambda: from_config({"rule": "chain", "transforms": [{"transform": "clip"}]}), "there is no transform 'clip'"),
         (lambda: from_config({"rule": "chain", "transforms": [{"transform": "noise", "t": 1}]}), "noise has no 't'"),
         (lambda: from_config({"rule": "chain", "of": {"rule": "Adm"}}), "there is no rule 'Adm'"),
     ],

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,11 @@ def test_the_minimum_and_the_related_words_are_the_same(lines, dense) -> None:
         expected = reference.related(word, names, u, k, topn=3)
         assert {near for near, _ in wv.related(word, topn=3)} == {near for near, _ in expected}
         assert {near[:2] for near, _ in expected} == {word[:2]}  # of its topic
+
+
+def test_the_page_of_the_docs_runs(capsys) -> None:
+    """And at a river boats go, more than anything runs: the answer is three words with their mutual information."""
+    page = (Path(__file__).parents[2] / "docs/words.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```python\n(from thalweg\.words import reference\n.*?)```", page, re.S)
+    exec(block, {})
+    assert len(eval(capsys.readouterr().out)) == 3

@@ -1,4 +1,4 @@
-"""What a fit will take, before it begins: from the first megabytes of a text to tokens, words, time, memory and disk.
+"""Estimate the time, memory and disk of a fit before it starts, from the first megabytes of its text.
 
     words seen min_count times in T tokens     ~  0.7 x different words in T / min_count tokens, which grow as T^b, b as sampled
     stored pairs                               ~  2.66 M (T / 1.1 M)^0.81 (window / 10)^0.8          measured: bench/README.md

@@ -23,7 +23,7 @@ from thalweg.files import size_text
 from thalweg.page import Exhibit, Markup, Section, join, table, tag
 from thalweg.progress import Progress
 from thalweg.words.commands.fitting import reading_notes
-from thalweg.words.counts import table as counts
+from thalweg.words.counts.table import count
 from thalweg.words.fitting import solve
 from thalweg.words.judging import questions
 from thalweg.words.pictures import tour_figures
@@ -66,7 +66,7 @@ def section(
     began = time.monotonic()
     tokens = reading.read([Path(name) for name in given or [DOCS]], encoding=encoding, progress=progress)
     read = time.monotonic()
-    counted = counts.count(tokens, progress=progress)
+    counted = count(tokens, progress=progress)
     counted_at = time.monotonic()
     vectors = solve(counted, progress=progress)
     vectors.info["language"] = tokens.report.language

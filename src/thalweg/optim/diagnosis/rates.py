@@ -83,7 +83,7 @@ class Rates:
         return self.vector * self._each(lambda group: 1 / group.limit if group.limit > 0 else 0.0)
 
     def of_decay(self) -> Tensor | None:
-        """What weight decay adds to that matrix's diagonal, None where there is none.
+        """What weight decay adds to that matrix's diagonal, None without it.
 
         Coupled decay is a curvature, lr wd / P over the limit. At the edge a step turns p into -p, of which decoupled decay does
         its part, lr wd of 2.

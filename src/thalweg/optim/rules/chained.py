@@ -220,7 +220,7 @@ def _read(kind: str, config: Mapping[str, Any], known: Mapping[str, type[Any]]) 
     given = dict(config)
     name = str(given.pop(kind, None))
     if name not in known:
-        msg = f"the configuration names the {kind} {name!r}, which there is not.{near_misses(name, known)}"
+        msg = f"there is no {kind} {name!r}.{near_misses(name, known)}"
         raise RuleError(msg)
     names = [each.name for each in fields(known[name])]
     if unknown := given.keys() - set(names):

@@ -35,7 +35,7 @@ class SoftBatch:
         self.sums: dict[Tensor, Tensor] = {}
 
     def add(self, parameters: list[Tensor], weight: float, scale: float | None) -> None:
-        """Add a batch: the gradients that the parameters hold, scaled by `scale`. Raises RuleError for a weight that is none."""
+        """Add a batch: the gradients that the parameters hold, scaled by `scale`. Raises RuleError for an invalid weight."""
         if isinstance(weight, Tensor | np.generic) and math.prod(weight.shape) == 1:
             weight = weight.item()
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:

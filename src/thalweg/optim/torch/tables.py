@@ -119,7 +119,7 @@ class Table(ABC):
                 master.copy_(p)
 
     def gradients(self) -> Found | None:
-        """The gradients as they are to be used, None where there is none, and which there are. Raises RuleError for sparse ones.
+        """The gradients as they are used, None where missing, and a mask of those present. Raises RuleError for sparse ones.
 
         None if a parameter has come to take gradients that this table cannot.
         """

@@ -273,7 +273,7 @@ def _added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged_fingerprint(one: str | None, other: CooccurrenceCounts) -> str | None:
-    """What tells the sum from either part of it, so that nothing is added twice; None if one of them is read once only."""
+    """A fingerprint of the merged counts, so that nothing is added twice; None if one of them is read once only."""
     marks = one, other.info.get("fingerprint")
     return None if None in marks else hashlib.sha256(" ".join(map(str, marks)).encode()).hexdigest()
 

@@ -33,7 +33,7 @@ SLICES = 16  # an even number; blocks of a round: half as many
 
 
 def tournament(n: int) -> list[list[tuple[int, int]]]:
-    """Rounds in which each of n (even) meets every other once, and in the first itself; nobody is in a round twice."""
+    """Rounds in which each of n (even) meets every other once; in round 0 each meets itself; none appears twice in a round."""
     rounds = [[(k, k) for k in range(n)]]
     for turn in range(n - 1):  # the last stands still, the others move on by one
         circle = [(turn + k) % (n - 1) for k in range(n - 1)]

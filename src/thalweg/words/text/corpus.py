@@ -105,7 +105,9 @@ class Report:
     bad_lines: int = 0  # of JSON lines: those that are not JSON
     dropped_words: int = 0
     pruned: int = 0  # tokens whose words were forgotten because the vocabulary outgrew the memory
-    user_words: list[tuple[str, int | None]] = field(default_factory=list)  # of a user's dictionary what the vocabulary holds
+    user_words: list[tuple[str, int | None]] = field(
+        default_factory=list
+    )  # entries of the user dictionary that occur in the vocabulary
     language: str = ""
     tokenizer: str = ""
 

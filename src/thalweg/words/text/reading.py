@@ -361,7 +361,7 @@ def _ranked(
 
 
 def _among(user_words: list[tuple[str, int | None]], words: list[str], rules: Rules) -> list[tuple[str, int | None]]:
-    """Of a user's dictionary what the vocabulary holds: enough to cut a question as the corpus was cut."""
+    """The entries of the user dictionary that occur in the vocabulary: enough to cut a question as the corpus was cut."""
     if not user_words:
         return []
     known, spelled = set(words), characters.of("zh", lower=rules.lower).canonical
@@ -381,7 +381,7 @@ def _renumbered_file(scanner: Numbered, renumbered: npt.NDArray[np.int32], folde
 
 @kernel
 def _renumber(ids, renumbered, last):  # type: ignore[no-untyped-def]
-    """Final numbers in place of provisional ones; what is OUT and edges behind edges are taken out.
+    """Final numbers in place of provisional ones; OUT entries and repeated edges are dropped.
 
     last: what stands before ids[0]. Returns the new length, and what stands last now.
     """
