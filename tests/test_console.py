@@ -293,3 +293,8 @@ def test_any_cells_align(a: str, b: str, n: int) -> None:
     cells = [["head", "n"], *([console.cell_text(text), console.cell_text(n)] for text in (a, b))]
     lines = console.plain_columns(cells, [False, True])
     assert len({console.width(line) for line in lines}) == 1
+
+
+def test_no_next_steps_are_no_heading(capsys):
+    Console().next_steps([])
+    assert capsys.readouterr() == ("", "")

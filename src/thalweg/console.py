@@ -93,8 +93,9 @@ class Console:
                 show.close()
 
     def next_steps(self, commands: Sequence[str]) -> None:
-        """What to try next, on stderr."""
-        self.note("\n".join(["Try next:", *(f"  {visible(line)}" for line in commands)]))
+        """What to try next, on stderr; nothing if there is nothing."""
+        if commands:
+            self.note("\n".join(["Try next:", *(f"  {visible(line)}" for line in commands)]))
 
     def elapsed(self) -> str:
         """Time since the command began, '3.2 s'."""

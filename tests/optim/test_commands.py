@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from thalweg import cli, optim
+from thalweg.cli import program
+from thalweg.optim import rules
 from thalweg.optim.commands import choosing
 from thalweg.optim.racing.problems import PROBLEMS
 
@@ -83,7 +85,7 @@ def answer(*args: str) -> Any:
 def test_every_rule_is_listed_with_what_a_step_moves():
     """SGD reads p and g and writes p: 12 bytes; every slot is read and written."""
     rows = {row["rule"]: row for row in answer("list")}
-    assert list(rows) == [kind.__name__ for kind in {**optim.RULES, **optim.STAGED}.values()]
+    assert list(rows) == [kind.__name__ for kind in rules.KNOWN.values()]
     assert rows["SGD"]["bytes"] == 12
     assert (rows["Adam"]["slots"], rows["Adam"]["bytes"]) == (["m", "v"], 28)
     assert rows["Adam"]["numbers"] == {"lr": 1e-3, "b1": 0.9, "b2": 0.999, "eps": 1e-8}
@@ -92,7 +94,7 @@ def test_every_rule_is_listed_with_what_a_step_moves():
 
 def test_the_markdown_table_has_a_line_for_every_rule_and_as_many_cells_in_each():
     lines = run("list", "--markdown").stdout.splitlines()
-    assert len(lines) == 2 + len(optim.RULES) + len(optim.STAGED)
+    assert len(lines) == 2 + len(rules.KNOWN)
     assert {line.replace("\\|", "").count("|") for line in lines} == {6}
     assert any("\\|g\\|" in line for line in lines)
 
@@ -305,3 +307,13 @@ def test_what_has_no_stability_is_one_line():
     result = run("stability", "lamb")
     assert result.exit_code == 1
     assert "sums over tensors" in result.stderr
+
+
+def test_the_list_of_rules_is_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said all and left out Muon and Adafactor; a rule that is entered is listed."""
+    monkeypatch.setitem(rules.KNOWN, "toy", type("Toy", (rules.SGD,), {"__doc__": "p' = p - lr g, as a toy does."}))
+    result = CliRunner().invoke(program, ["optim", "list", "--json"])
+    found = {each["rule"]: each for each in json.loads(result.stdout)["result"]}
+    assert set(found) == {kind.__name__ for kind in rules.KNOWN.values()} >= {"Muon", "Adafactor", "RK45", "Adam", "Toy"}
+    assert (found["Adafactor"]["slots"][:2], found["Adafactor"]["bytes"]) == (["r (each row)", "c (each column)"], None)
+    assert (found["Adam"]["slots"], found["Adam"]["bytes"]) == (["m", "v"], 28)

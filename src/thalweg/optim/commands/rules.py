@@ -15,6 +15,8 @@ from thalweg.optim.commands import choosing
 if TYPE_CHECKING:
     from thalweg.optim.language.rule import Rule
 
+SHAPES = {"row": "row", "col": "column"}
+
 
 @options.command("list", examples=["thalweg optim list", "thalweg optim list --markdown"])
 @options.option("--markdown", is_flag=True, help="As a Markdown table.")
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
 def list_(markdown: bool, json: bool) -> None:
     """All rules: their numbers, what they keep for each element, and the bytes that a step moves.
 
-    Bytes are for an element in float32: the parameter, its gradient and what is kept are read, all but the gradient written.
+    Bytes are for an element in float32: the parameter, its gradient and what is kept are read, all but the gradient written. There
+    are none for a rule that keeps something for each row or column, which is said beside it.
     """
-    from thalweg.optim.rules import RULES, STAGED
+    from thalweg.optim.rules import KNOWN
 
     console = Console(json=json, command="optim list")
-    found = [_facts(kind()) for kind in {**RULES, **STAGED}.values()]
+    found = [_facts(kind()) for kind in KNOWN.values()]
     head = ["rule", "numbers", "keeps", "bytes", "formula"]
     rows = [[each["rule"], _spelled(each["numbers"]), ", ".join(each["slots"]), each["bytes"], each["formula"]] for each in found]
 
@@ -86,8 +89,8 @@ def _facts(rule: Rule) -> dict[str, Any]:
     return {
         "rule": type(rule).__name__,
         "numbers": numbers,
-        "slots": slots,
-        "bytes": sum(each.reads + each.writes for each in costs),
+        "slots": [f"{name} (each {SHAPES[rule.shapes[name]]})" if name in rule.shapes else name for name in slots],
+        "bytes": None if rule.shapes else sum(each.reads + each.writes for each in costs),
         "formula": formula,
     }
 

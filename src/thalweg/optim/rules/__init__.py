@@ -21,6 +21,7 @@ from thalweg.optim.rules.sign import Lion, Rprop, SignSGD, Signum
 from thalweg.optim.rules.staged import RK, Heun
 
 __all__ = [
+    "KNOWN",
     "LAMB",
     "LARS",
     "MATRIX",
