@@ -95,7 +95,7 @@ def test_phrases_are_in_the_manifest_and_decide_what_is_resumed(tmp_path: Path) 
     counts = words.count(tmp_path / "a.txt", out=tmp_path / "c", phrases=0.5)
     assert counts.info["phrases"] == 0.5
     assert any("_" in word for word in counts.words)
-    with pytest.raises(Exception, match="holds counts of other texts or options"):
+    with pytest.raises(Exception, match="holds finished counts of other texts or options"):
         words.count(tmp_path / "a.txt", out=tmp_path / "c", resume=True)
 
 

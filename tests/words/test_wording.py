@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from thalweg import words
 from thalweg.cli import program
 from thalweg.errors import UnknownWordError
-from thalweg.words import WordVectors, shell
+from thalweg.words import WordVectors
+from thalweg.words.commands import questions
 from thalweg.words.judging.evaluation import AnalogySet, PairSet
 
 CHINESE = ["电脑的cpu和内存很快", "手机的cpu和屏幕很大", "电脑和手机都有内存", "屏幕和内存的电脑"] * 8
@@ -47,7 +48,9 @@ VERBS: dict[str, Ask] = {  # of three words
     "evaluate analogies": lambda wv, a, b, c: (
         wv.evaluate(analogies=[AnalogySet("q", ((a, b, c, (b, a)),), ("s",))]).analogies[0].ranks.tolist()
     ),
-    "shell": lambda wv, a, b, c: [shell.answer(wv, line).value for line in (f"pmi {a} {b}", f"related {a}", f"{a} - {b} + {c}")],
+    "shell": lambda wv, a, b, c: [
+        questions.answer(wv, line).value for line in (f"pmi {a} {b}", f"related {a}", f"{a} - {b} + {c}")
+    ],
 }
 
 
