@@ -390,9 +390,7 @@ def test_without_gensim_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     import sys
 
     monkeypatch.setitem(sys.modules, "gensim", None)
-    with pytest.raises(
-        MissingExtraError, match=r"to_gensim\(\) needs the package gensim, which is not installed: pip install gensim"
-    ):
+    with pytest.raises(MissingExtraError, match="needs the package gensim, which .* pip install gensim"):
         vectors().to_gensim()
 
 
