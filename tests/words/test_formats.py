@@ -390,7 +390,7 @@ def test_without_gensim_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyP
     import sys
 
     monkeypatch.setitem(sys.modules, "gensim", None)
-    with pytest.raises(MissingExtraError, match="needs the package gensim, which .* pip install gensim"):
+    with pytest.raises(MissingExtraError, match=r"needs the package gensim, which .* pip install gensim"):
         vectors().to_gensim()
 
 
