@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError
-from thalweg.words.formats import gensim
 from thalweg.words.vectors import queries
 from thalweg.words.vectors.readout import Readout
 
@@ -52,6 +51,8 @@ class GensimNames(Readout):
         self, positive: Any = None, negative: Any = None, topn: int = 10, restrict_vocab: int | None = None
     ) -> list[tuple[str, float]]:
         """The words nearest to the mean of unit vectors, those of `negative` with a minus."""
+        from thalweg.words.formats import gensim  # loads every format
+
         return gensim.most_similar(self, positive, negative, topn, restrict_vocab)
 
     def similar_by_vector(self, vector: Any, topn: int = 10) -> list[tuple[str, float]]:
@@ -84,11 +85,15 @@ class GensimNames(Readout):
 
     def to_gensim(self, output: str | None = None) -> Any:
         """A `gensim.models.KeyedVectors` with the same words, vectors and counts. Raises MissingExtraError without gensim."""
+        from thalweg.words.formats import gensim  # loads every format
+
         return gensim.to_gensim(self, output)
 
     @classmethod
     def from_gensim(cls, keyed: Any) -> Self:
         """The vectors of a KeyedVectors, or of a model that has one as `wv`. Raises InputError for anything else."""
+        from thalweg.words.formats import gensim  # loads every format
+
         return cls(**gensim.from_gensim(keyed))
 
 

@@ -11,18 +11,20 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from thalweg.errors import InputError, UnknownWordError, near_misses, quoted
-from thalweg.words.counts.table import CooccurrenceCounts
 from thalweg.words.solving.settings import OUTPUTS
 from thalweg.words.text.wording import Wording
 from thalweg.words.vectors import spelling
 from thalweg.words.vectors.lengths import lengths_of, norms_of
 from thalweg.words.vectors.subwords import Subwords
+
+if TYPE_CHECKING:
+    from thalweg.words.counts.table import CooccurrenceCounts
 
 _BLOCK = 1 << 15  # rows read off at a time
 
@@ -132,6 +134,8 @@ class Readout:
     @functools.cached_property
     def pair_counts(self) -> CooccurrenceCounts | None:
         """The co-occurrence counts that the vectors were fitted to, memory-mapped, if they lie beside them in `counts/`."""
+        from thalweg.words.counts.table import CooccurrenceCounts  # which loads all of counting
+
         path = None if self.folder is None else self.folder / "counts"
         return CooccurrenceCounts.open(path, verify=False) if path is not None and path.is_dir() else None
 
