@@ -172,7 +172,7 @@ def test_a_race_has_a_row_for_each_rule_and_problem_the_best_first():
 def test_a_race_says_that_it_has_no_part_for_a_given_rate():
     """It tunes lr: whoever gives one shall know, in one line beside the result."""
     result = run("race", "sgd --lr 0.01", "--on", "beale", "--seeds", "1", "--budget", "5")
-    assert "sgd --lr 0.01: a race tries 16 rates for each rule; the lr given here has no part in it" in result.stderr
+    assert "sgd --lr 0.01: a race finds the best rate of each rule itself; the lr given here is ignored" in result.stderr
 
 
 def test_infinities_are_null_in_json():

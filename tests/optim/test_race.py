@@ -38,6 +38,11 @@ class Plain(optim.Rule):
         return p - self.size * g, s
 
 
+@dataclass(frozen=True)
+class Other(Plain):
+    """The same by another name."""
+
+
 # ---- mathematics
 
 
@@ -151,6 +156,69 @@ def test_a_rule_that_never_arrives_is_tuned_by_its_final_loss():
     [entry] = race(["sgd"], ["rosenbrock"], seeds=3, budget=50).entries
     assert np.isinf(entry.arrived).all()
     assert entry.final[RATES.index(entry.lr)] == entry.final.min()
+
+
+def test_the_grid_goes_on_where_the_best_rate_stands_at_its_end():
+    """On c/2 x^2 the best rate of descent is 1/c: for c = 1/100 and 1e7 outside of the grid, for c = 1e9 outside of the widest."""
+    for curvature, best in ((0.01, 100.0), (1e7, 1e-7)):
+        bowl = problems.of_energy(energies.Parabola([curvature]), [1.0], target=1e-9 * curvature, spread=0.0)
+        [entry] = race(["sgd"], [bowl], seeds=1, budget=40).entries
+        assert entry.lr == pytest.approx(best)
+        assert entry.rates[0] <= entry.lr <= entry.rates[-1]
+        assert len(entry.rates) == len(entry.final)
+        np.testing.assert_allclose(np.diff(np.log10(entry.rates)), 1 / 3)
+        assert entry.beyond == ""
+    steep = problems.of_energy(energies.Parabola([1e9]), [1.0], spread=0.0)
+    found = race(["sgd"], [steep], seeds=1, budget=40)
+    assert found.entries[0].lr == pytest.approx(1e-8)
+    assert "≤ 1e-08" in str(found)
+    assert "≤ 1e-08" in found.to_html()
+
+
+def test_a_rate_at_which_a_start_diverges_is_not_the_best_one():
+    """On rosenbrock one of five starts of the heavy ball diverges at the rate that is fastest from the other four."""
+    [entry] = race(["heavyball"], ["rosenbrock"], seeds=5, budget=600).entries
+    assert entry.diverged == 0
+    assert np.isinf(entry.final[entry.rates > 0.1]).any()
+    assert entry.row()["arrivals"] == 5
+
+
+def ramp(name: str, fate: Any, target: float = 0.5) -> Problem:
+    """A problem on which seed k starts at 100 k and has the loss fate(k, gradients so far); Plain(1) counts the gradients."""
+
+    def evaluate(p, rows):
+        flat = np.array([fate(int(x // 100), round(x % 100)) for x in p[..., 0].ravel()], float)
+        return flat.reshape(p.shape[:-1]), -np.ones_like(p)
+
+    order = itertools.count()
+    return Problem(name, lambda rng: np.array([100.0 * next(order)]), evaluate, target=target)
+
+
+def test_claims_say_ties_and_starts_that_diverge_or_do_not_arrive():
+    """Never "arrives first" for a tie, nor without a word on starts that do not arrive; a budget that was not enough is "> 5"."""
+    fates = {
+        "won": (lambda k, t: 0.0 if t >= 2 else 1.0, "Plain arrives first"),
+        "part": (lambda k, t: 0.0 if k and t >= 2 else 1.0, "Plain arrives first, from 2 of 3 starts"),
+        "astray": (lambda k, t: (0.0 if k else np.inf) if t >= 2 else 1.0, "fastest from 2 of 3 starts, and diverges from 1"),
+        "few": (lambda k, t: 0.0 if k == 2 and t >= 2 else 1.0, "no rule comes within 0.5 from most starts"),
+        "nobody": (lambda k, t: 1.0, "no rule comes within 0.5 in 5 gradients"),
+    }
+    for name, (fate, said) in fates.items():
+        found = race([Plain(1.0)], [ramp(name, fate)], seeds=3, budget=5)
+        assert said in race_page.claim(found, name), name
+        assert ("> 5" in str(found)) == (name != "won")
+    assert "never" not in found.to_html()
+    both = race([Plain(1.0), Other(1.0)], [problems.of_energy(energies.Parabola([1.0]), [1.0], spread=0.0)], seeds=1, budget=5)
+    name = both.problems[0].name
+    assert [entry.rule for entry in both.first(name)] == ["Plain", "Other"]
+    assert "a tie at gradient 1: Plain, Other" in race_page.claim(both, name)
+    assert race_page.matrix(both).count("<strong>") == 2
+
+
+def test_the_axis_ends_where_the_data_do():
+    """Losses between 0.1 and 10 do not leave half of a picture empty."""
+    assert race_page._span([0.1, np.array([0.2, 7.0])], most=10.0) == pytest.approx((0.05, 100))
+    assert race_page._span([0.1, np.array([0.0])], most=10.0)[0] == race_page.LEAST / 2
 
 
 def test_arrival_is_for_good():

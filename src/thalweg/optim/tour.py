@@ -10,7 +10,7 @@ from pathlib import Path
 from thalweg.console import duration
 from thalweg.optim import tour_figures
 from thalweg.optim.racing import race_page
-from thalweg.optim.racing.race import RATES, RULES, Race, race
+from thalweg.optim.racing.race import RULES, Race, race
 from thalweg.optim.rules import get
 from thalweg.page import Exhibit, Markup, Section, tag
 
@@ -25,12 +25,12 @@ def section(*, locale: str = "en", progress: Callable[..., object] | None = None
     found = race(RULES, seeds=SEEDS, budget=BUDGET, progress=progress)
     program = get("adam")().program()
     cost = program.cost()
-    runs = len(found.entries) * len(RATES) * SEEDS
+    runs = SEEDS * sum(len(entry.rates) for entry in found.entries)
     return Section(
         title=_title(found, text),
         claim=text["claim"].format(budget=BUDGET),
         exhibits=[
-            Exhibit(race_page.matrix(found, locale), text["matrix"].format(seeds=SEEDS)),
+            Exhibit(race_page.matrix(found, locale), text["matrix"].format(seeds=SEEDS, budget=BUDGET)),
             *(race_page.curves(found, name, locale) for name in SHOWN),
             Exhibit(listing(str(program)), text["program"].format(rule=program.rule)),
             *(figure(text) for figure in tour_figures.FIGURES),
@@ -52,7 +52,9 @@ def listing(text: str) -> Markup:
 
 
 def _title(found: Race, text: dict[str, str]) -> str:
-    """Which rule arrives first most often."""
-    first = Counter(found.of(problem.name)[0].rule for problem in found.problems)
-    [(rule, wins)] = first.most_common(1)
-    return text["title" if wins < len(found.problems) else "all"].format(rule=rule, wins=wins, n=len(found.problems))
+    """Which rule is first most often; ties count for each."""
+    first = Counter(entry.rule for problem in found.problems for entry in found.first(problem.name))
+    wins, n = max(first.values(), default=0), len(found.problems)
+    names = [rule for rule, often in first.items() if often == wins]
+    kind = "nobody" if not wins else "all" if wins == n else "title" if len(names) == 1 else "tied"
+    return text[kind].format(rule=text["comma"].join(names), wins=wins, n=n)

@@ -3,9 +3,11 @@
     from thalweg.optim.racing.race import race
     print(race(["sgd", "adam", optim.HeavyBall(momentum=0.99)], ["rosenbrock", "beale"], seeds=5, budget=600))
 
-Rates are tried on one grid, 10^(-5 ... 0) with three in a decade. The best one needs the fewest gradients (median over seeds) until
-the loss is within the problem's target of its least and stays there; ties, and rates that never arrive, are decided by the final
-loss. All seeds of all rates move as one array, so that a rule's `step` runs once for all of them.
+Rates are tried on one grid, 10^(-5 ... 0) with three in a decade, and decade by decade beyond it, to 10^-8 and 10^3, as long as the
+best rate is the last on its side. The best one needs the fewest gradients (median over seeds) until the loss is within the
+problem's target of its least and stays there; one at which no start diverges is better than one at which some do. Ties, and rates
+that do not arrive, are decided by the final loss. All seeds of all rates move as one array, so that a rule's `step` runs once for
+all of them.
 
 A rule that takes several gradients a step (`Rule.stages`) pays for each; all of a step are of the same batch.
 """
@@ -27,13 +29,12 @@ from thalweg.errors import InputError, RuleError, near_misses, whole_number
 from thalweg.files import check_file, write_text
 from thalweg.optim.language.rule import Rule
 from thalweg.optim.racing import race_page
-from thalweg.optim.racing.entry import RATES, Entry, Results, quartiles
+from thalweg.optim.racing.entry import DECADE, ENDS, RATES, RECORDS, Entry, Results, merit, quartiles
 from thalweg.optim.racing.problems import PROBLEMS, Problem, Rows
 from thalweg.optim.rules import get
 
 RULES = ("sgd", "heavyball", "nesterov", "adagrad", "rmsprop", "adam", "lion")  # of a race without names
 SEEDS, BUDGET = 5, 600
-RECORDS = 60  # looks at the whole loss on the way; they cost no budget
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,12 +135,40 @@ def _drawn(problem: Problem, seeds: int, steps: int, seed: int) -> tuple[Floats,
 
 
 def _run(rule: Any, name: str, problem: Problem, starts: Floats, batches: Rows | None, budget: int) -> Entry:
-    """All rates and seeds of one rule, as one array of points p (seeds, rates, d)."""
+    """One rule at the rates of the grid, and further out while the best one is the last on its side."""
     began = time.monotonic()
-    tuned = hasattr(rule, "lr")
-    rates = np.array(RATES if tuned else [0.0])
-    p = np.repeat(starts[:, None], len(rates), axis=1)
-    wide = _at(rule, rates) if tuned else rule
+    if not hasattr(rule, "lr"):
+        at, gaps = _paths(rule, None, problem, starts, batches, budget)
+        arrived = _arrived(gaps[0], at, problem.target)
+        return Entry(problem.name, name, None, at, gaps[0], arrived, np.empty(0), np.empty(0), time.monotonic() - began)
+    at, gaps = _paths(rule, np.array(RATES), problem, starts, batches, budget)
+    low, high = round(DECADE * np.log10(RATES[0])), round(DECADE * np.log10(RATES[-1]))
+    while True:
+        arrived = np.stack([_arrived(each, at, problem.target) for each in gaps])  # (rates, seeds)
+        best = min(range(len(gaps)), key=lambda k: merit(gaps[k], arrived[k]))
+        if best == 0 and low > ENDS[0]:
+            further = range(low - DECADE, low)
+        elif best == len(gaps) - 1 and high < ENDS[1]:
+            further = range(high + 1, high + 1 + DECADE)
+        else:
+            break
+        more = _paths(rule, _grid(further), problem, starts, batches, budget)[1]
+        gaps = np.concatenate([more, gaps] if best == 0 else [gaps, more])
+        low, high = min(low, further[0]), max(high, further[-1])
+    rates, final = _grid(range(low, high + 1)), np.array([quartiles(each[-1])[1] for each in gaps])
+    return Entry(problem.name, name, float(rates[best]), at, gaps[best], arrived[best], rates, final, time.monotonic() - began)
+
+
+def _grid(powers: range) -> Floats:
+    return np.array([10 ** (k / DECADE) for k in powers])
+
+
+def _paths(
+    rule: Any, rates: Floats | None, problem: Problem, starts: Floats, batches: Rows | None, budget: int
+) -> tuple[Floats, Floats]:
+    """Gradients spent at each record, and the gaps (rates, records, seeds): all rates and seeds as one array (seeds, rates, d)."""
+    p = np.repeat(starts[:, None], 1 if rates is None else len(rates), axis=1)
+    wide = rule if rates is None else _at(rule, rates)
     due = iter(sorted({round(k * budget / RECORDS) for k in range(RECORDS + 1)}))
     at, gaps, spent, cost, look = [], [], 0, 1, next(due)
     with np.errstate(all="ignore"):  # rates that are too large are part of the race
@@ -154,13 +183,8 @@ def _run(rule: Any, name: str, problem: Problem, starts: Floats, batches: Rows |
                 break
             p, s, cost = _step(wide, p, s, t, problem, None if batches is None else batches[t - 1])
             spent += cost
-    found = np.stack(gaps).transpose(2, 0, 1)  # (rates, records, seeds)
-    found = np.where(np.isfinite(found), found, np.inf)
-    arrived = np.stack([_arrived(each, np.array(at), problem.target) for each in found])  # (rates, seeds)
-    final = np.array([quartiles(each[-1])[1] for each in found])
-    best = int(np.lexsort((final, np.array([quartiles(each)[1] for each in arrived])))[0])
-    rate = float(rates[best]) if tuned else None
-    return Entry(problem.name, name, rate, np.array(at, float), found[best], arrived[best], final, time.monotonic() - began)
+    found = np.stack(gaps).transpose(2, 0, 1)
+    return np.array(at, float), np.where(np.isfinite(found), found, np.inf)
 
 
 def _at(rule: Any, rates: Floats) -> Any:
