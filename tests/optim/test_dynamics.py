@@ -367,3 +367,6 @@ def test_the_best_rate_of_a_range_is_its_middle() -> None:
     assert one.best == pytest.approx(other.best, rel=1e-6)
     assert one.best_rate == pytest.approx(0.9**0.5, rel=1e-6)
     assert 0.1 < one.best < 10
+    root = 0.9**0.5  # the heavy ball's range in closed form: ((1 - sqrt(b))^2, (1 + sqrt(b))^2)
+    assert stability(optim.HeavyBall(momentum=0.9)).best_range == pytest.approx(((1 - root) ** 2, (1 + root) ** 2), rel=1e-6)
+    assert stability(optim.SGD()).best_range == pytest.approx((1, 1), rel=1e-6)

@@ -26,7 +26,8 @@ def stability(rule: str, numbers: tuple[str, ...], curvature: float | None, json
     """The largest learning rate at which a rule stays near a minimum.
 
     RULE and its numbers are those of `thalweg optim show`. The limit is that of lr times curvature; what divides the gradient, such
-    as Adam's v, is held still, and the curvature is the one that it leaves. "best" is where errors shrink fastest.
+    as Adam's v, is held still, and the curvature is the one that it leaves. "best" is where errors shrink fastest: a range
+    where momentum sets the pace.
     """
     console = Console(json=json, command="optim stability")
     chosen = choosing.rule_of([rule, *numbers])
@@ -37,14 +38,16 @@ def stability(rule: str, numbers: tuple[str, ...], curvature: float | None, json
         "rule": chosen.to_config(),
         "limit": _finite(found.limit),
         "best": _finite(found.best),
+        "best_range": [_finite(x) for x in found.best_range],
         "best_rate": _finite(found.best_rate),
         "frozen": list(found.map.frozen),
         "note": found.note,
     }
+    low, high = found.best_range
     rows = [
         ("rule", repr(chosen)),
         ("largest lr times curvature", _text(found.limit)),
-        ("best lr times curvature", _text(found.best)),
+        ("best lr times curvature", _text(found.best) if low == high or math.isnan(low) else f"{_text(low)} to {_text(high)}"),
     ]
     rows.append(("errors shrink there, a step", f"by {found.best_rate:.4g}" if math.isfinite(found.best_rate) else "-"))
     if curvature is not None:

@@ -19,12 +19,13 @@ from thalweg.optim.language.rule import Rule
 
 GRID = np.geomspace(1e-6, 1e9, 3001)  # of x, in which the first instability is looked for
 _ABOVE = 1 + 1e-11  # a radius of 1 up to rounding
+NAN = float("nan")
 
 
 @dataclass(frozen=True)
 class Stability:
     """limit: the largest stable x = lr lambda, inf if every one is; best: the x at which errors shrink fastest, by best_rate a
-    step; note: what the asker should know.
+    step; best_range: all x that are as good, of which best is the middle (of the logarithm); note: what the asker should know.
     """
 
     rule: Rule
@@ -32,6 +33,7 @@ class Stability:
     limit: float
     best: float
     best_rate: float
+    best_range: tuple[float, float]
     note: str = ""
 
     def rate(self, x: npt.ArrayLike) -> Doubles:
@@ -71,17 +73,17 @@ def stability(rule: AnyRule, **options: tuple[str, ...]) -> Stability:
         raise RuleError(msg)
     if not made.smooth:
         note = "its step does not shrink with the gradient: no rate is stable, it ends in a cycle as wide as its steps"
-        return Stability(rule, made, 0.0, float("nan"), float("nan"), note)
+        return Stability(rule, made, 0.0, NAN, NAN, (NAN, NAN), note)
     radii = made.radius(GRID / made.lr)
     unstable = np.flatnonzero(radii > _ABOVE)
     first = int(unstable[0]) if len(unstable) else len(GRID)
     limit = float("inf") if first == len(GRID) else _crossing(made, GRID[first - 1], GRID[first]) if first else 0.0
     below = GRID[limit > GRID]
-    best, best_rate = _least(made, below) if len(below) else (float("nan"), float("nan"))
+    best, best_rate, best_range = _least(made, below, limit) if len(below) else (NAN, NAN, (NAN, NAN))
     note = f"with {', '.join(made.frozen)} frozen: lambda is the curvature that the preconditioner leaves" if made.frozen else ""
     if made.frozen:
         note += "; at the minimum itself it goes to 0, and every practical rate is too large"
-    return Stability(rule, made, limit, best, best_rate, note)
+    return Stability(rule, made, limit, best, best_rate, best_range, note)
 
 
 def stability_map(rule: AnyRule, x: npt.ArrayLike, momenta: npt.ArrayLike) -> Doubles:
@@ -98,26 +100,34 @@ def stability_map(rule: AnyRule, x: npt.ArrayLike, momenta: npt.ArrayLike) -> Do
     return np.stack([made.radius(np.asarray(x, float) / made.lr) for made in maps])
 
 
-def _crossing(made: Linear, stable: float, unstable: float) -> float:
-    """Bisection for the x at which the radius passes 1."""
+def _crossing(made: Linear, inside: float, outside: float, most: float = _ABOVE) -> float:
+    """Bisection for the x between two at which the radius passes `most`."""
     for _ in range(100):
-        middle = (stable + unstable) / 2
-        if made.radius(middle / made.lr) > _ABOVE:
-            unstable = middle
+        middle = (inside + outside) / 2
+        if made.radius(middle / made.lr) > most:
+            outside = middle
         else:
-            stable = middle
-    return float(stable)
+            inside = middle
+    return float(inside)
 
 
-def _least(made: Linear, grid: Doubles) -> tuple[float, float]:
-    """The x of the least radius, near the best point of a grid; of a range of them the middle (of the logarithm)."""
+def _least(made: Linear, grid: Doubles, limit: float) -> tuple[float, float, tuple[float, float]]:
+    """The x of the least radius, near the best point of a grid that ends below the limit; the radius; the x that are as good.
+
+    Momentum sets the pace over a whole range, (1 - sqrt(b))^2 to (1 + sqrt(b))^2 for the heavy ball: best is its middle.
+    """
     from scipy.optimize import minimize_scalar
 
     radii = made.radius(grid / made.lr)
     k = int(np.argmin(radii))
-    flat = grid[radii <= radii[k] * (1 + 1e-6)]
-    if len(flat) > 2:  # momentum sets the pace over a whole range: its middle
-        return float(np.sqrt(flat[0] * flat[-1])), float(radii[k])
+    most = radii[k] * (1 + 1e-6)
+    flat = np.flatnonzero(radii <= most)
+    if len(flat) > 2:
+        first, last = int(flat[0]), int(flat[-1])
+        low = _crossing(made, grid[first], grid[first - 1], most) if first else float(grid[0])
+        beyond = grid[last + 1] if last + 1 < len(grid) else limit
+        high = _crossing(made, grid[last], beyond, most) if np.isfinite(beyond) else float(grid[-1])
+        return float(np.sqrt(low * high)), float(radii[k]), (low, high)
     ends = grid[max(k - 1, 0)], grid[min(k + 1, len(grid) - 1)]
     found = minimize_scalar(lambda x: float(made.radius(x / made.lr)), bounds=ends, method="bounded", options={"xatol": 1e-12})
-    return float(found.x), float(found.fun)
+    return float(found.x), float(found.fun), (float(found.x), float(found.x))
