@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import runpy
 import string
 from collections.abc import Callable
 from pathlib import Path
@@ -53,9 +55,11 @@ def test_a_page_fits_its_budget(pages, name):
 
 @every_page
 def test_a_page_refers_to_other_pages_of_the_gallery_only(pages, name, references):
-    """Every link resolves within the folder, and nothing else is linked or loaded."""
+    """Every link resolves within the folder, but for the essay; nothing is loaded."""
+    essays = {entry.essay for entry in gallery.pages().values()}
     found = set(references(pages[name]))
-    assert found <= set(pages)
+    assert found - essays <= set(pages)
+    assert len(re.findall('href="https', pages[name])) == len(found & essays) == (name.partition(".")[0] != "index")
     assert "index.html" in found or "index.zh.html" in found
 
 
@@ -71,7 +75,9 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
 
 
-@pytest.mark.parametrize("texts", [gallery.TEXT, tour.TEXT, words_tour.TEXT, pmi.texts()], ids=["gallery", "tour", "words", "pmi"])
+@pytest.mark.parametrize(
+    "texts", [gallery.TEXT, tour.TEXT, words_tour.TEXT, pmi.FILES.texts()], ids=["gallery", "tour", "words", "pmi"]
+)
 def test_both_languages_say_the_same_things(texts):
     """The same keys, and in each text the same gaps to fill."""
     english, chinese = texts["en"], texts["zh"]
@@ -243,7 +249,7 @@ def test_the_slider_of_context_words_changes_the_similar_ones_only(ask, locale):
     for contexts, kind in ((100, "role"), (1000, "between"), (10_000, "topic")):
         assert page.inner_text("#stopv") == f"{contexts:,}"
         assert listed(page, "similar") == first_ten(store, store.examples[1], contexts)
-        assert page.inner_text("#kind") == pmi.texts()[locale][kind]
+        assert page.inner_text("#kind") == pmi.FILES.texts()[locale][kind]
         page.keyboard.press("ArrowRight")
     assert listed(page, "related") == related
 
@@ -265,7 +271,7 @@ def test_the_slider_of_the_common_vector_moves_cosines_and_not_what_glove_predic
         assert not set(column("cosine")) & set(before["cosine"])
         assert not set(column("known")) & set(before["known"])
     assert all(float(text) > 0.98 for text in column("cosine"))
-    assert page.inner_text("#nearest").count(pmi.texts()[locale]["comma"]) == 5
+    assert page.inner_text("#nearest").count(pmi.FILES.texts()[locale]["comma"]) == 5
 
 
 @pytest.mark.browser
@@ -300,7 +306,7 @@ def test_a_typed_word_is_asked_and_an_unknown_one_named(ask, locale):
         page.fill("#word", typed)
         page.press("#word", "Enter")
         page.dispatch_event("#word", "change")
-        text = pmi.texts()[locale]["unknown"]
+        text = pmi.FILES.texts()[locale]["unknown"]
         assert page.text_content("#note") == text.format(word=typed, n=len(store.words))
         assert listed(page, "related") == before
 
@@ -320,7 +326,7 @@ def test_the_knobs_turn_from_the_keyboard(ask):
     page.focus("#f")
     page.keyboard.press("End")
     assert page.input_value("#f") == "exp"
-    assert page.inner_text("#verdict") == pmi.texts()["en"]["flat"]
+    assert page.inner_text("#verdict") == pmi.FILES.texts()["en"]["flat"]
 
 
 @pytest.mark.browser
@@ -329,7 +335,7 @@ def test_the_knobs_turn_from_the_keyboard(ask):
 def test_the_verdict_names_the_spread_that_the_twin_computes(ask, locale, name):
     page = ask(locale)
     page.select_option("#f", name)
-    assert page.inner_text("#verdict") == pmi.texts()[locale]["bent"].format(spread=f"{spread(name, 1.5, 0.5):.2f}")
+    assert page.inner_text("#verdict") == pmi.FILES.texts()[locale]["bent"].format(spread=f"{spread(name, 1.5, 0.5):.2f}")
 
 
 @pytest.mark.browser
@@ -352,6 +358,100 @@ def test_links_lead_from_page_to_page(visit, folder):
     assert page.url.endswith("words-pmi.zh.html")
     page.click("nav .brand")
     assert page.url.endswith("index.zh.html")
+
+
+# ---- knobs
+
+every_knob_page = pytest.mark.parametrize(
+    "name", [gallery.file_name(page, locale) for page in gallery.pages() for locale in gallery.LOCALES]
+)
+
+
+@pytest.mark.browser
+@every_knob_page
+def test_every_control_has_a_name_and_every_slider_says_its_value(visit, folder, name):
+    """In the browser's accessibility tree: the label alone is the name, what the page shows is the value."""
+    page = visit(folder / name).page
+    tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
+    controls = [node for node in tree if node["role"]["value"] in ("slider", "combobox", "textbox", "button")]
+    assert len(controls) >= 4
+    for node in controls:
+        assert node["name"]["value"].strip(), node
+    sliders = [node for node in controls if node["role"]["value"] == "slider"]
+    told = page.eval_on_selector_all("output", "all => all.map(output => output.textContent)")
+    said = page.eval_on_selector_all("input[type=range]", "all => all.map(knob => knob.getAttribute('aria-valuetext'))")
+    assert len(sliders) == len(told)
+    assert said == told
+    assert all(told)
+
+
+@pytest.mark.browser
+@every_knob_page
+def test_a_page_sent_as_it_stands_opens_as_it_stood(visit, folder, name):
+    """The address holds the knobs that were turned; one at its first place is not in it; nonsense in it does nothing."""
+    page = visit(folder / name).page
+    ids = page.eval_on_selector_all(".knobs input[type=range]:enabled", "all => all.map(knob => knob.id)")
+    for knob in ids:
+        page.focus(f"#{knob}")
+        page.keyboard.press("ArrowRight")
+    stand = "() => [...document.querySelectorAll('.knobs :is(input, select), code[data-code]')].map(e => e.value ?? e.textContent)"
+    lines = "() => [...document.querySelectorAll('svg path[id]')].map(e => e.getAttribute('d'))"
+    before, drawn, address = page.evaluate(stand), page.evaluate(lines), page.url
+    assert "#" in address
+    again = visit(folder / name).page
+    again.goto("about:blank")
+    again.goto(address)
+    assert again.evaluate(stand) == before
+    assert again.evaluate(lines) == drawn
+    for knob in ids:
+        again.focus(f"#{knob}")
+        again.keyboard.press("ArrowLeft")
+    assert "=" not in again.url
+    odd = visit(folder / name).page
+    first = odd.evaluate(stand)
+    odd.goto("about:blank")
+    odd.goto((folder / name).as_uri() + f"#nothing=1&{ids[0]}=x&__proto__=2&%E0=%")
+    assert odd.evaluate(stand) == first
+
+
+@pytest.mark.browser
+@every_knob_page
+def test_commands_name_the_knobs_as_the_script_tells_them(visit, folder, pages, name):
+    """What stands on the page without a script is what the script fills in at first."""
+    page = visit(folder / name).page
+    found = re.findall(r'<code data-code="[^"]*">(.*?)</code>', pages[name])
+    assert page.eval_on_selector_all("code[data-code]", "all => all.map(code => code.innerHTML)") == found
+    assert found
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", gallery.pages())
+def test_without_scripts_a_page_shows_what_its_script_draws_at_first(browser, name):
+    """The kept still is that of the page of today, to a fifth of a unit; `python scripts/stills.py` makes it anew."""
+    stills = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "stills.py"))
+    kept, found = json.loads(stills["place"](name).read_text(encoding="utf-8")), stills["still"](browser, name)
+    for part, elements in found.items():
+        assert kept[part].keys() == elements.keys()
+        for element, change in elements.items():
+            assert kept[part][element].keys() == change.keys(), element
+            for key, value in change.items():
+                one, other = (re.split(r"(-?\d+(?:\.\d+)?)", text) for text in (kept[part][element][key], value))
+                assert one[::2] == other[::2], element
+                np.testing.assert_allclose([float(x) for x in one[1::2]], [float(x) for x in other[1::2]], rtol=1e-3, atol=0.2)
+
+
+@pytest.mark.browser
+@every_knob_page
+def test_a_reader_without_scripts_sees_pictures_and_is_told_why_the_knobs_do_nothing(browser, folder, name):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((folder / name).as_uri())
+    locale = "zh" if ".zh" in name else "en"
+    assert page.inner_text("noscript, .missing") == gallery.TEXT[locale]["still"]
+    paths = page.eval_on_selector_all("svg path[id]", "all => all.map(path => (path.getAttribute('d') || '').length)")
+    assert min(paths) > 5
+    assert all(page.eval_on_selector_all("output", "all => all.map(output => output.textContent)"))
+    context.close()
 
 
 # ---- `thalweg gallery`

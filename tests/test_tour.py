@@ -238,8 +238,8 @@ def test_the_page_holds_what_there_is_in_one_language(children, monkeypatch, tmp
     assert "本节其余部分没有做成：6.00 s 后停止，已是预算 3.00 s 的两倍" in page
 
 
-def test_an_interrupted_tour_writes_its_page(children, monkeypatch, tmp_path):
-    only(monkeypatch, "good", "hangs")
+def test_an_interrupted_tour_writes_its_page_and_names_what_it_did_not_come_to(children, monkeypatch, tmp_path):
+    only(monkeypatch, "good", "hangs", "talks")
     run_section = tour.run_section
 
     def interrupted(name: str, arguments: dict[str, Any], locale: str) -> tour.Outcome:
@@ -250,6 +250,7 @@ def test_an_interrupted_tour_writes_its_page(children, monkeypatch, tmp_path):
     assert result.exit_code == 130
     page = (tmp_path / "tour" / "index.html").read_text(encoding="utf-8")
     assert "This section could not be made: interrupted after 2.00 s" in page
+    assert page.index("interrupted after") < page.index("This section could not be made: the tour was interrupted before it")
 
 
 def test_vectors_of_ones_own_text_are_kept_even_if_no_picture_can_be_drawn(monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ import click
 from thalweg import options
 from thalweg.console import Console
 from thalweg.files import check_output, manifest_of, write_pages
+from thalweg.knobs import at_rest
 from thalweg.page import GalleryEntry, GalleryPage, Markup, document, join, tag
 from thalweg.parts import PARTS
 from thalweg.version import __version__
@@ -29,6 +30,10 @@ TEXT = {
         "home": "gallery",
         "made": "Made by thalweg {version}.",
         "other": "中文",
+        "still": "These pictures are drawn by the page's own script, which does not run here: they stand at their first settings.",
+        "next": "Next: ",
+        "essay": "The essay: ",
+        "names": "In Python: ",
     },
     "zh": {
         "title": "thalweg 画廊",
@@ -36,6 +41,10 @@ TEXT = {
         "home": "画廊",
         "made": "由 thalweg {version} 生成。",
         "other": "English",
+        "still": "图由本页自带的脚本绘制，这里没有运行脚本：图停在最初的设置。",
+        "next": "下一页：",
+        "essay": "原文：",
+        "names": "在 Python 中：",
     },
 }
 
@@ -59,14 +68,29 @@ def build() -> dict[str, str]:
         module, _, function = entry.place.partition(":")
         for locale in LOCALES:
             page: GalleryPage = getattr(importlib.import_module(module), function)(locale)
-            made[file_name(name, locale)] = _render(name, page, locale)
+            made[file_name(name, locale)] = render(name, page, locale)
     return made
 
 
-def _render(name: str, page: GalleryPage, locale: str) -> str:
-    body = [tag("h1", page.title), tag("p", page.lead, class_="lead"), *page.body]
+def render(name: str, page: GalleryPage, locale: str) -> str:
+    text, body = TEXT[locale], [at_rest(part, page.still) for part in page.body]
+    still = tag("noscript", tag("p", text["still"], class_="missing")) if page.script else Markup("")
+    body = [tag("h1", page.title), tag("p", page.lead, class_="lead"), still, *body, _onward(name, locale)]
     footer = join([*([tag("p", page.notice)] if page.notice else []), tag("p", TEXT[locale]["made"].format(version=__version__))])
     return document(page.title, body, locale=locale, script=page.script, style=page.style, top=_top(name, locale), footer=footer)
+
+
+def _onward(name: str, locale: str) -> Markup:
+    """Where a reader goes from here: the essay, the names to import, the next page."""
+    found, text = pages(), TEXT[locale]
+    names, entry = list(found), found[name]
+    following = names[(names.index(name) + 1) % len(names)]
+    ways = [
+        *([tag("li", text["essay"], tag("a", entry.essay, href=entry.essay))] if entry.essay else []),
+        *([tag("li", text["names"], *(part for each in entry.names for part in (tag("code", each), " ")))] if entry.names else []),
+        tag("li", text["next"], tag("a", found[following].titles[locale], href=file_name(following, locale))),
+    ]
+    return tag("ul", *ways, class_="onward")
 
 
 def _index(locale: str) -> str:

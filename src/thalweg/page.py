@@ -194,19 +194,23 @@ class Section:
 class GalleryEntry:
     """A page of the gallery by name.
 
-    place: "module:function"; titles and summaries by locale, for the index.
+    place: "module:function"; titles and summaries by locale, for the index; essay: the address of its source; names: what to
+    import to go on.
     """
 
     place: str
     titles: dict[str, str]
     summaries: dict[str, str]
+    essay: str = ""
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class GalleryPage:
     """One page of the gallery.
 
-    script: its only program; style: rules beyond the common ones; notice: origin and licence of its data.
+    script: its only program; style: rules beyond the common ones; notice: origin and licence of its data; still: what the script
+    draws at first (`thalweg.knobs.at_rest`).
     """
 
     title: str
@@ -215,6 +219,7 @@ class GalleryPage:
     script: str = ""
     style: str = ""
     notice: Markup | None = None
+    still: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 def exhibit_html(exhibit: Exhibit) -> Markup:

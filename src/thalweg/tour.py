@@ -53,6 +53,7 @@ TEXT = {
         "made": "Made by thalweg {version} in {time}. This page loads nothing from anywhere.",
         "stopped": "stopped after {time}, twice its budget of {budget}",
         "interrupted": "interrupted after {time}",
+        "skipped": "the tour was interrupted before it",
         "failed": "This section could not be made: {reason}",
         "partly": "The rest of this section could not be made: {reason}",
     },
@@ -63,6 +64,7 @@ TEXT = {
         "made": "由 thalweg {version} 生成，用时 {time}。本页不从任何地方加载内容。",
         "stopped": "{time} 后停止，已是预算 {budget} 的两倍",
         "interrupted": "{time} 后被中断",
+        "skipped": "导览在此之前已被中断",
         "failed": "本节没有做成：{reason}",
         "partly": "本节其余部分没有做成：{reason}",
     },
@@ -73,7 +75,7 @@ TEXT = {
 class Outcome:
     """What became of a section: the section, or as much of it as there is and why there is no more.
 
-    how: "stopped" or "interrupted", where that is the reason.
+    how: "stopped", "interrupted" or "skipped", where that is the reason.
     """
 
     section: Section | None
@@ -199,6 +201,7 @@ def command(out: Path, corpus: tuple[str, ...], encoding: str, locale: str, over
         for note in section.notes if (section := outcomes[name].section) else []:
             console.note(note)
         if outcomes[name].how == "interrupted":
+            outcomes |= {later: Outcome(None, "", 0.0, "skipped") for later in SECTIONS if later not in outcomes}
             break
     failed = {name: why for name, outcome in outcomes.items() if (why := outcome.why("en"))}
     reasons = "; ".join(f"section {name}: {reason}" for name, reason in failed.items())

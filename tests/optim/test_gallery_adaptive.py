@@ -16,7 +16,7 @@ import pytest
 
 import thalweg
 from thalweg import energies, gallery, optim
-from thalweg.optim.gallery import adaptive, parts
+from thalweg.optim.gallery import adaptive
 from thalweg.optim.gallery import adaptive_kernel as kernel
 from thalweg.optim.language.state import State
 
@@ -156,7 +156,7 @@ def test_the_first_gradient_bounds_adagrads_rate_and_it_stops_too_early_where_rm
 
 def test_both_languages_say_the_same_things():
     """The same keys, and in each text the same gaps to fill."""
-    english, chinese = parts.texts("adaptive")["en"], parts.texts("adaptive")["zh"]
+    english, chinese = adaptive.FILES.texts()["en"], adaptive.FILES.texts()["zh"]
     assert set(english) == set(chinese)
     for key, text in english.items():
         gaps = [{name for _, name, _, _ in string.Formatter().parse(each) if name} for each in (text, chinese[key])]
@@ -165,7 +165,7 @@ def test_both_languages_say_the_same_things():
 
 def test_the_pages_lines_of_python_run_as_they_stand():
     """And AdaGrad's last is the first at a thousandth, as the page says at its first setting; signSGD's are lr apart."""
-    lines = [html.unescape(line) for line in re.findall(r"<code>(.*?)</code>", "".join(adaptive.page("en").body))]
+    lines = [html.unescape(line) for line in re.findall(r"<code[^>]*>(.*?)</code>", "".join(adaptive.page("en").body))]
     session: dict[str, Any] = {}
     results = []
     for line in lines:
@@ -183,7 +183,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pages")
     for locale in gallery.LOCALES:
         name = gallery.file_name("optim-adaptive", locale)
-        (path / name).write_text(gallery._render("optim-adaptive", adaptive.page(locale), locale), encoding="utf-8")
+        (path / name).write_text(gallery.render("optim-adaptive", adaptive.page(locale), locale), encoding="utf-8")
     return path
 
 
@@ -231,7 +231,7 @@ def test_the_verdicts_tell_what_the_twin_computes(ask, locale):
         errors = [error for _, _, error in kernel.paced(way, lr, 0.0, adaptive.MOST)]
         expected += [len(errors), max(errors), min(errors), max(errors) / min(errors)]
     assert numbers(page, "#gsay") == pytest.approx(expected, rel=0.03)
-    assert parts.texts("adaptive")[locale]["say_sign"].strip() in page.inner_text("#gsay")
+    assert adaptive.FILES.texts()[locale]["say_sign"].strip() in page.inner_text("#gsay")
     arrivals = [kernel.arrival(kernel.tilted(way, 10**1.4, 0.0, 0.5, adaptive.LONG)) for way in ("scalar", "vector")]
     assert [n for n in numbers(page, "#vsay") if n in arrivals] == arrivals
     last = kernel.circle(0.2, 0.0, adaptive.CIRCLES)[-20:]
@@ -254,7 +254,7 @@ def test_the_knobs_turn_from_the_keyboard(ask, locale):
         page.keyboard.press("ArrowRight")
         assert page.get_attribute(f"#{path}", "d") != before, knob
         assert page.inner_text(f"#{knob}v")
-    assert parts.texts("adaptive")[locale]["say_sign"].strip() not in page.inner_text("#gsay")
+    assert adaptive.FILES.texts()[locale]["say_sign"].strip() not in page.inner_text("#gsay")
 
 
 @pytest.mark.browser
@@ -262,7 +262,7 @@ def test_a_bowl_that_takes_too_long_is_called_so(ask):
     page = ask()
     page.evaluate("for (const [id, v] of [['vk', 2], ['vlr', 0.1]]) byId(id).value = v; bowl()")
     reached = kernel.arrival(kernel.tilted("scalar", 100.0, 0.0, 0.1, adaptive.LONG))
-    words = parts.texts("adaptive")["en"]
+    words = adaptive.FILES.texts()["en"]
     told = words["say_later"].format(n="5,000") if reached < 0 else words["say_steps"].format(n=f"{reached:,}")
     assert told in page.inner_text("#vsay")
 

@@ -15,7 +15,7 @@ import pytest
 import thalweg
 from thalweg import energies, gallery, optim
 from thalweg.optim import dynamics
-from thalweg.optim.gallery import momentum, parts
+from thalweg.optim.gallery import momentum
 from thalweg.optim.gallery import momentum_kernel as kernel
 
 RULES = {"heavyball": optim.HeavyBall, "nesterov": optim.Nesterov}
@@ -204,7 +204,7 @@ def test_where_it_oscillates_nesterov_is_damped_by_the_curvature_and_the_heavy_b
 
 def test_both_languages_say_the_same_things():
     """The same keys, and in each text the same gaps to fill."""
-    english, chinese = parts.texts("momentum")["en"], parts.texts("momentum")["zh"]
+    english, chinese = momentum.FILES.texts()["en"], momentum.FILES.texts()["zh"]
     assert set(english) == set(chinese)
     for key, text in english.items():
         gaps = [{name for _, name, _, _ in string.Formatter().parse(each) if name} for each in (text, chinese[key])]
@@ -215,7 +215,7 @@ def test_the_pages_lines_of_python_run_as_they_stand():
     """Each of the listed lines, one after the other, in one session."""
     import html
 
-    lines = [html.unescape(line) for line in re.findall(r"<code>(.*?)</code>", "".join(momentum.page("en").body))]
+    lines = [html.unescape(line) for line in re.findall(r"<code[^>]*>(.*?)</code>", "".join(momentum.page("en").body))]
     session: dict[str, Any] = {}
     for line in lines:
         if not line.startswith("thalweg "):
@@ -228,7 +228,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pages")
     for locale in gallery.LOCALES:
         name = gallery.file_name("optim-momentum", locale)
-        (path / name).write_text(gallery._render("optim-momentum", momentum.page(locale), locale), encoding="utf-8")
+        (path / name).write_text(gallery.render("optim-momentum", momentum.page(locale), locale), encoding="utf-8")
     return path
 
 
@@ -317,7 +317,7 @@ def test_the_button_doubles_rate_and_batch_and_the_temperature_stays(ask):
 
 @pytest.mark.browser
 def test_what_is_too_cold_or_too_hot_is_called_so(ask):
-    page, text = ask(), parts.texts("momentum")["en"]
+    page, text = ask(), momentum.FILES.texts()["en"]
     page.select_option("#tland", "wells")
     page.evaluate("for (const [id, v] of [['tlr', -6], ['tb', 4]]) byId(id).value = v; warm()")
     assert "too cold" in page.inner_text("#tsay")
@@ -332,7 +332,7 @@ def test_what_is_too_cold_or_too_hot_is_called_so(ask):
 def test_a_click_on_the_map_shows_the_run_there(ask, width):
     page = ask("en", width)
     box = page.evaluate("(() => { const b = byId('map').getBoundingClientRect(); return [b.width, b.height]; })()")
-    left, top, right, bottom = parts.PLOT
+    left, top, right, bottom = momentum.PLOT
     page.select_option("#mrule", "nesterov")
     x, y = left + 0.75 * (right - left), bottom - 0.9 * (bottom - top)  # x = 3, momentum 0.9
     page.click("#map", position={"x": x * box[0] / 480, "y": y * box[1] / momentum.MAPHEIGHT})
@@ -348,7 +348,7 @@ def test_the_map_is_shaded_by_the_radius_and_edged_by_the_limit(ask):
     for name in RULES:
         page.select_option("#mrule", name)
         cells = re.findall(r"M([\d.]+) ([\d.]+)H([\d.]+)V", page.get_attribute("#level6", "d"))
-        left, top, right, bottom = parts.PLOT
+        left, top, right, bottom = momentum.PLOT
         for x0, y0, _ in cells:
             x = (float(x0) - left) / (right - left) * 4
             b = (bottom - float(y0)) / (bottom - top) + 0.5 / 80

@@ -119,7 +119,7 @@ def test_the_rule_of_ten_lines_is_a_rule_that_races():
 
 def test_both_languages_say_the_same_things():
     """The same keys, and in each text the same gaps to fill."""
-    english, chinese = custom.texts()["en"], custom.texts()["zh"]
+    english, chinese = custom.FILES.texts()["en"], custom.FILES.texts()["zh"]
     assert set(english) == set(chinese)
     for key, text in english.items():
         gaps = [{name for _, name, _, _ in string.Formatter().parse(each) if name} for each in (text, chinese[key])]
@@ -138,7 +138,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pages")
     for locale in gallery.LOCALES:
         name = gallery.file_name("optim-custom", locale)
-        (path / name).write_text(gallery._render("optim-custom", custom.page(locale), locale), encoding="utf-8")
+        (path / name).write_text(gallery.render("optim-custom", custom.page(locale), locale), encoding="utf-8")
     return path
 
 

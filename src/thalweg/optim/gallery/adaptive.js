@@ -111,3 +111,4 @@ function early() {
   tell("wsay", fill(text.say_valley, { n: n.toLocaleString("en"), adagrad: short(Math.abs(ends.adagrad[0])), rate: short(ends.adagrad[1]), bound: short(lr / Math.abs(slope(wall, far))), rmsprop: short(Math.abs(ends.rmsprop[0])), swing: short(ends.rmspropswing) }));
 }
 turn(["wlr", "ww", "walpha"], early);
+follow();

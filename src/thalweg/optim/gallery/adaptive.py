@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg import knobs
+from thalweg.knobs import PLOT, Files, axes, command, display, label, line, opening, slider, svg, verdict
 from thalweg.optim.gallery import adaptive_kernel as kernel
-from thalweg.optim.gallery import parts
-from thalweg.optim.gallery.parts import PLOT, axes, command, display, label, line, opening, slider, svg, verdict
 from thalweg.page import GalleryPage, Markup, data, tag
 
+FILES = Files.of(__file__)
 MOST = 2000  # steps of the gauge
 STEPS, LONG = 300, 5000  # shown in the bowl, and tried
 BOX = (-2.7, 2.7, -1.783, 1.783)  # of the bowl: its units are as long upwards as across
@@ -27,29 +28,39 @@ def carried(locale: str) -> dict[str, Any]:
     made: dict[str, Any] = {"start": kernel.TOP, "end": kernel.END, "along0": kernel.ALONG, "across0": kernel.ACROSS}
     made |= {"first": kernel.FIRST, "far": kernel.FAR, "steep": kernel.STEEP, "most": MOST, "steps": STEPS, "long": LONG}
     made |= {"box": BOX, "circles": CIRCLES, "walks": WALKS, "plot": PLOT}
-    return made | {"text": parts.spoken(parts.texts("adaptive")[locale])}
+    return made | {"text": knobs.spoken(FILES.texts()[locale])}
 
 
 def page(locale: str) -> GalleryPage:
     """The page in English or Chinese."""
-    text = parts.texts("adaptive")[locale]
+    text = FILES.texts()[locale]
     library = "from thalweg import descend, energies, optim"
     body = [
         *opening("gauge", text),
         display(LOCAL),
         _gauge(text),
         tag("p", text["p_control"]),
-        command(text["see"], "thalweg optim show rmsprop"),
+        command(text["see"], "thalweg optim show rmsprop --alpha {galpha}", galpha="0.00"),
         *opening("bowl", text),
         display(EACH),
         _bowl(text),
         command(
-            text["same"], library, "descend(energies.Parabola((1.0, 25.0)), (2.0, 1.0), optim.AdaGrad(0.5, eps=0), steps=14).energy"
+            text["same_flat"],
+            library,
+            "descend(energies.Parabola((1.0, {vk})), (2.0, 1.0), optim.AdaGrad({vlr}, eps=0), steps=14).energy",
+            vk="25.1",
+            vlr="0.50",
         ),
         *opening("never", text),
         display(NEVER),
         _never(text),
-        command(text["same"], library, "descend(energies.Parabola((1.0,)), [0.8137], optim.SignSGD(0.2), steps=300).x[-4:]"),
+        command(
+            text["same"],
+            library,
+            "descend(energies.Parabola((1.0,)), [0.8137], optim.RMSprop({clr}, alpha={calpha}, eps=0), steps=300).x[-4:]",
+            clr="0.20",
+            calpha="0.00",
+        ),
         *opening("early", text),
         display(EARLY),
         _early(text),
@@ -57,12 +68,12 @@ def page(locale: str) -> GalleryPage:
         command(text["see"], "thalweg optim show adagrad"),
         data("carried", carried(locale)),
     ]
-    return GalleryPage(text["title"], text["lead"], body, parts.script("adaptive"), parts.style("adaptive"))
+    return GalleryPage(text["title"], text["lead"], body, FILES.script(), FILES.style(), still=FILES.still(locale))
 
 
 def _powers(low: int, high: int, every: int) -> list[tuple[float, str]]:
     """Ticks of a logarithmic axis."""
-    return [((power - low) / (high - low), parts.raised(power)) for power in range(low, high + 1, every)]
+    return [((power - low) / (high - low), knobs.raised(power)) for power in range(low, high + 1, every)]
 
 
 def _gauge(text: dict[str, str]) -> Markup:

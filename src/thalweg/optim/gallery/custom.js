@@ -81,19 +81,19 @@ function fromFlow(rule, lr, gradients) {
 }
 window.thalweg = { value, slope, walk, soft, apart, fromFlow };
 
-// a height on a scale of 1e-10 to 1e4, gradients from 0 to most
-const spot = (height, spent, most) => [left + spent / most * (right - left), held(bottom - (Math.log10(Math.max(height, 1e-12)) + 10) / 14 * (bottom - top0), top0, bottom)];
+// the powers of ten between which the heights of some paths lie, and the place of a height there
+const span = heights => { const seen = heights.filter(h => h > 0), low = Math.max(-12, Math.floor(Math.log10(Math.min(...seen)))); return [low, Math.max(low + 1, Math.min(9, Math.ceil(Math.log10(Math.max(...seen)))))]; };
+const spot = (height, spent, most, [low, high]) => [left + spent / most * (right - left), held(bottom - (Math.log10(Math.max(height, 1e-300)) - low) / (high - low) * (bottom - top0), top0, bottom)];
 
 function show() {
   const chosen = store.programs[byId("which").value];
   byId("code").textContent = chosen.code; byId("program").textContent = chosen.program;
 }
-byId("which").addEventListener("input", show);
 
 const gradients = store.gradients;
 function race() {
   const name = byId("land").value, rule = byId("rule").value, lr = 10 ** Number(byId("lr").value), momentum = Number(byId("momentum").value);
-  byId("lrv").textContent = short(lr); byId("momentumv").textContent = momentum.toFixed(2);
+  tell("lrv", short(lr)); tell("momentumv", momentum.toFixed(2));
   byId("momentum").disabled = ["sgd", "rmsprop", "heun"].includes(rule);
   const [x0, x1, y0, y1] = store.boxes[name], path = walk(name, rule, lr, momentum, gradients);
   const at = ([x, y]) => [held(left + (x - x0) / (x1 - x0) * (right - left), -500, 1000), held(bottom - (y - y0) / (y1 - y0) * (bottom - top0), -500, 1000)];
@@ -102,11 +102,11 @@ function race() {
   const [sx, sy] = at(path[0]), [ex, ey] = at(path[path.length - 1]), [mx, my] = at(store.minima[name]);
   for (const [id, x, y] of [["begin", sx, sy], ["end", ex, ey], ["least", mx, my]]) { byId(id).setAttribute("cx", x.toFixed(1)); byId(id).setAttribute("cy", y.toFixed(1)); }
   const low = value(name, store.minima[name]);
-  draw("loss", path.map(p => spot(p[2] - low, p[3], gradients)));
+  const ends = span(path.map(p => p[2] - low));
+  powers("lossmarks", ...ends); draw("loss", path.map(p => spot(p[2] - low, p[3], gradients, ends)));
   const last = path[path.length - 1], done = last[3] + 2 > gradients;
   byId("verdict").textContent = fill(done ? text.ended : text.diverged, { gap: short(Math.max(0, last[2] - low)), n: last[3] });
 }
-for (const id of ["land", "rule", "lr", "momentum"]) byId(id).addEventListener("input", race);
 
 function batches() {
   const k = Number(byId("k").value), rule = byId("softrule").value, lr = store.softlr[rule];
@@ -115,21 +115,20 @@ function batches() {
   const at = ([x, y]) => [held(left + (x - x0) / (x1 - x0) * (right - left), -500, 1000), held(bottom - (y - y0) / (y1 - y0) * (bottom - top0), -500, 1000)];
   draw("big", big.map(at)); draw("skip", skipped.map(at));
   byId("soft").setAttribute("d", added.map(p => { const [x, y] = at(p); return "M" + x.toFixed(1) + " " + y.toFixed(1) + "h0"; }).join(""));
-  byId("kv").textContent = k;
+  tell("kv", k);
   byId("softness").textContent = fill(text.softness, { k, soft: short(apart(big, added)), skip: short(apart(big, skipped)) });
 }
-for (const id of ["k", "softrule"]) byId(id).addEventListener("input", batches);
 
 function heun() {
   const lr = Number(byId("hlr").value), n = store.heun;
-  byId("hlrv").textContent = lr.toFixed(3);
-  const ends = {};
-  for (const rule of ["sgd", "heun"]) {
-    const path = walk("bowl", rule, lr, 0, n);
-    draw("h" + rule, path.map(p => spot(p[2], p[3], n)));
+  tell("hlrv", lr.toFixed(3));
+  const ends = {}, paths = Object.fromEntries(["sgd", "heun"].map(rule => [rule, walk("bowl", rule, lr, 0, n)])), seen = span(Object.values(paths).flat().map(p => p[2]));
+  powers("heunmarks", ...seen);
+  for (const [rule, path] of Object.entries(paths)) {
+    draw("h" + rule, path.map(p => spot(p[2], p[3], n, seen)));
     ends[rule] = [short(path[path.length - 1][2]), short(fromFlow(rule, lr, n))];
   }
   byId("heuns").textContent = fill(text.heuns, { n, euler: ends.sgd[0], heun: ends.heun[0], off: ends.sgd[1], near: ends.heun[1] });
 }
-byId("hlr").addEventListener("input", heun);
-show(); race(); batches(); heun();
+turn(["which"], show); turn(["land", "rule", "lr", "momentum"], race); turn(["k", "softrule"], batches); turn(["hlr"], heun);
+follow();

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from thalweg import energies
+from thalweg.knobs import PLOT, Files, chooser, command, frame, slider, svg
 from thalweg.optim import rules
-from thalweg.optim.gallery import kernel, parts
-from thalweg.optim.gallery.parts import PLOT, chooser, frame, raised, slider, svg
+from thalweg.optim.gallery import kernel
 from thalweg.optim.language.fields import decay, rate
 from thalweg.optim.language.rule import Rule
 from thalweg.optim.language.state import Slots, State, Value
 from thalweg.optim.ops import where
 from thalweg.page import GalleryPage, Markup, data, formula, table, tag
 
+FILES = Files.of(__file__)
 BOXES = {"wells": (-2, 2, -1.3, 1.3), "valley": (-1.7, 1.7, -0.8, 2.2), "bowl": (-2.4, 2.4, -1.6, 1.6), "plateau": (-1, 4, -1.5, 2)}
 MINIMA: dict[str, list[float]] = {
     "wells": [float(energies.DoubleWell(tilt=-0.1).minima[0, 0]), 0.0],
@@ -32,6 +33,21 @@ MINIMA: dict[str, list[float]] = {
     "plateau": [3.0, 0.5],
 }
 GRADIENTS, UPDATES, HEUN = 200, 24, 40
+LANDS = {  # where each descent begins, as one types it
+    "wells": "energies.DoubleWell(tilt=-0.1), [-1.45]",
+    "valley": "energies.Rosenbrock(), (-1.2, 1.0)",
+    "bowl": "energies.Parabola((1.0, 25.0)), (-2.0, 1.0)",
+    "plateau": "energies.Beale(), (1.0, 1.2)",
+}
+CODES = {
+    "sgd": "optim.SGD({lr}), steps=200",
+    "heavyball": "optim.HeavyBall({lr}, momentum={momentum}), steps=200",
+    "nesterov": "optim.Nesterov({lr}, momentum={momentum}), steps=200",
+    "rmsprop": "optim.RMSprop({lr}, alpha=0.9), steps=200",
+    "adam": "optim.Adam({lr}, b1={momentum}), steps=200",
+    "lion": "optim.Lion({lr}, b1={momentum}), steps=200",
+    "heun": "optim.Heun({lr}), steps=100",
+}
 SOFTBOX = (-0.4, 2.6, -0.5, 4.0)
 SOFT_RATES = {"heavyball": 0.06, "adam": 0.25, "sgd": 0.5}
 SEED = 3  # of the samples
@@ -56,11 +72,6 @@ class Cautious(Rule):
 SHOWN: tuple[Rule, ...] = (Cautious(), rules.RMSprop(), rules.Adam(), rules.Lion(), rules.NAdam(), rules.LAMB())
 
 
-def texts() -> dict[str, dict[str, str]]:
-    """The words of the page, by locale."""
-    return parts.texts("custom")
-
-
 @cache
 def samples() -> list[list[float]]:
     """The regression of the soft batch: (a, y) with y = 1 + 2 a and noise."""
@@ -72,7 +83,7 @@ def samples() -> list[list[float]]:
 
 def carried(locale: str) -> dict[str, Any]:
     """What the page's script reads."""
-    text = texts()[locale]
+    text = FILES.texts()[locale]
     programs = [{"code": _source(rule), "program": str(rule.program())} for rule in SHOWN]
     made = {"starts": kernel.STARTS, "alpha": kernel.ALPHA, "b2": kernel.B2, "lion": kernel.LION, "eps": kernel.EPS}
     made |= {"corners": kernel.CORNERS, "micro": kernel.MICRO, "samples": samples(), "plot": PLOT, "boxes": BOXES, "minima": MINIMA}
@@ -89,8 +100,8 @@ def _source(rule: Rule) -> str:
 
 def page(locale: str) -> GalleryPage:
     """The page in English or Chinese."""
-    text = texts()[locale]
-    measured = json.loads(parts.read("hand_gradients.json"))
+    text = FILES.texts()[locale]
+    measured = json.loads(FILES.read("hand_gradients.json"))
     body = [
         tag("h2", text["h_rule"]),
         tag("p", text["p_rule"]),
@@ -99,7 +110,16 @@ def page(locale: str) -> GalleryPage:
         tag("h2", text["h_race"]),
         tag("p", text["p_race"]),
         _race(text),
-        tag("p", text["p_more"], tag("br"), tag("code", "thalweg optim race --out race.html"), class_="command"),
+        command(
+            text["same"],
+            "from thalweg import descend, energies, optim",
+            "descend({land}, {rule}).energy[-1]",
+            land=LANDS["wells"],
+            rule=CODES["heavyball"],
+            lr="0.2",
+            momentum="0.90",
+        ),
+        command(text["p_more"], "thalweg optim race --out race.html"),
         tag("h2", text["h_soft"]),
         tag("p", text["p_soft"]),
         tag(
@@ -117,6 +137,12 @@ def page(locale: str) -> GalleryPage:
             class_="display",
         ),
         _heun(text),
+        command(
+            text["same"],
+            "from thalweg import descend, energies, optim",
+            f"descend({LANDS['bowl']}, optim.Heun({{hlr}}), steps={HEUN // 2}).energy[-1]",
+            hlr="0.040",
+        ),
         tag("p", text["p_limit"]),
         tag("h2", text["h_hand"]),
         tag("p", text["p_hand"]),
@@ -127,10 +153,10 @@ def page(locale: str) -> GalleryPage:
         ),
         _measured(measured, text),
         tag("p", text["p_measured"].format(**{key: measured[key] for key in ("date", "torch", "rounds")})),
-        tag("p", text["again"], tag("br"), tag("code", "python bench/optim/hand_gradients.py"), class_="command"),
+        command(text["again"], "python bench/optim/hand_gradients.py"),
         data("carried", carried(locale)),
     ]
-    return GalleryPage(text["title"], text["lead"], body, parts.script("custom"), parts.style("custom"))
+    return GalleryPage(text["title"], text["lead"], body, FILES.script(), FILES.style(), still=FILES.still(locale))
 
 
 def _compiled(text: dict[str, str]) -> Markup:
@@ -146,25 +172,18 @@ def _compiled(text: dict[str, str]) -> Markup:
 
 
 def _race(text: dict[str, str]) -> Markup:
-    shown = {
-        "sgd": "SGD",
-        "heavyball": "HeavyBall",
-        "nesterov": "Nesterov",
-        "rmsprop": "RMSprop",
-        "adam": "Adam",
-        "lion": "Lion",
-        "heun": "Heun",
-    }
+    others = [(key, CODES[key].removeprefix("optim.").partition("(")[0]) for key in kernel.RULES if key != "heavyball"]
     circles = [tag("circle", id=name, r=r, cx=-20, cy=-20) for name, r in (("least", 7), ("begin", 5), ("end", 5))]
-    contours = [tag("path", d=_contours(name), class_="contour", data_land=name) for name in BOXES]
+    contours = [
+        tag("path", d=_contours(name), class_="contour", data_land=name, style=None if name == "wells" else "display:none")
+        for name in BOXES
+    ]
     plan = svg(text["plan"], *contours, tag("path", id="path"), *circles)
-    loss = svg(text["descent"], *_heights(GRADIENTS, text), tag("path", id="loss"))
+    loss = svg(text["descent"], *_heights(GRADIENTS, text, "lossmarks"), tag("path", id="loss"))
     return tag(
         "div",
-        chooser("land", [(name, text[name]) for name in BOXES], text["land"]),
-        chooser(
-            "rule", [("heavyball", "HeavyBall"), *((key, shown[key]) for key in kernel.RULES if key != "heavyball")], text["rule"]
-        ),
+        chooser("land", [(name, text[name]) for name in BOXES], text["land"], LANDS),
+        chooser("rule", [("heavyball", "HeavyBall"), *others], text["rule"], CODES),
         slider("lr", text["lr"], -4, 0, 0.05, -0.7),
         slider("momentum", text["momentum"], 0, 0.99, 0.01, 0.9),
         tag("div", plan, loss, class_="pair"),
@@ -173,17 +192,16 @@ def _race(text: dict[str, str]) -> Markup:
     )
 
 
-def _heights(most: int, text: dict[str, str]) -> list[Markup]:
-    """Axes of a loss: 1e-10 to 1e4 upwards, gradients to the right."""
+def _heights(most: int, text: dict[str, str], name: str) -> list[Markup]:
+    """Axes of a loss: gradients to the right, powers of ten upwards, whose marks the script sets for the run that it shows."""
     left, top, right, bottom = PLOT
     middle = (left + right) / 2
-    ticks = [(left - 6, bottom - (power + 10) / 14 * (bottom - top) + 5, raised(power), "end") for power in (-8, -4, 0, 4)]
     across = [
         (left, bottom + 18, "0", "middle"),
         (right, bottom + 18, str(most), "end"),
         (middle, bottom + 34, text["gradients"], "middle"),
     ]
-    return frame(*ticks, *across, (left + 8, top + 8, text["gap"], "start"))
+    return [*frame(*across, (left + 8, top + 8, text["gap"], "start")), tag("g", id=name)]
 
 
 def _contours(name: str) -> str:
@@ -228,7 +246,7 @@ def _soft(text: dict[str, str]) -> Markup:
 def _heun(text: dict[str, str]) -> Markup:
     plot = svg(
         text["heun_figure"],
-        *_heights(HEUN, text),
+        *_heights(HEUN, text, "heunmarks"),
         tag("path", id="hsgd"),
         tag("path", id="hheun"),
         tag("text", text["euler"], x=452, y=34, text_anchor="end", class_="water"),

@@ -152,7 +152,7 @@ function warm() {
   tell("tsay", fill(path.length < n ? text.say_hot : land === "bowl" ? text.say_bowl : right === 0 ? text.say_cold : text.say_wells, told));
   byId("tdouble").disabled = lr * 2 > 2 ** Number(byId("tlr").max) || batch * 2 > 2 ** Number(byId("tb").max);
 }
-byId("tdouble").addEventListener("click", () => { for (const id of ["tlr", "tb"]) byId(id).value = number(id) + 1; warm(); });
+byId("tdouble").addEventListener("click", () => { for (const id of ["tlr", "tb"]) set(id, number(id) + 1); });
 turn(["tland", "tlr", "tb", "tm"], warm);
 
 function dial() {
@@ -203,7 +203,7 @@ function stand() {
 byId("map").addEventListener("click", event => {
   const box = byId("map").getBoundingClientRect(), u = (event.clientX - box.left) / box.width * 480, v = (event.clientY - box.top) / box.height * store.mapheight;
   if (u < left || u > right || v < top0 || v > bottom) return;
-  byId("mx").value = (u - left) / (right - left) * 4; byId("mm").value = (bottom - v) / (bottom - top0);
-  stand();
+  set("mx", (u - left) / (right - left) * 4); set("mm", (bottom - v) / (bottom - top0));
 });
 turn(["mrule", "mx", "mm"], stand);
+follow();

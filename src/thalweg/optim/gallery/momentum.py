@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from thalweg import knobs
+from thalweg.knobs import PLOT, Files, axes, chooser, command, display, label, line, opening, slider, svg, verdict
 from thalweg.optim.gallery import momentum_kernel as kernel
-from thalweg.optim.gallery import parts
-from thalweg.optim.gallery.parts import PLOT, axes, chooser, command, display, label, line, opening, slider, svg, verdict
 from thalweg.page import GalleryPage, Markup, data, tag
 
+FILES = Files.of(__file__)
 TIME = 4.0  # of the flow in the bowl
 BOWLBOX, WELLBOX = (-2.3, 0.7, -1.1, 1.1), (-1.7, 1.7, -0.25, 0.6)
 STEPS, SAMPLES, SHORT, MAPSTEPS = 200, 3000, 40, 120
@@ -46,17 +47,23 @@ def carried(locale: str) -> dict[str, Any]:
     made |= {"p0": kernel.P0, "lr0": kernel.LR, "land": kernel.LAND, "seed": kernel.SEED, "summit": top(), "friction": friction()}
     made |= {"time": TIME, "bowlbox": BOWLBOX, "wellbox": WELLBOX, "steps": STEPS, "samples": SAMPLES, "short": SHORT, "long": LONG}
     made |= {"variance": VARIANCE, "range": RANGE, "bins": BINS, "levels": LEVELS, "mapheight": MAPHEIGHT, "mapsteps": MAPSTEPS}
-    return made | {"plot": PLOT, "text": parts.spoken(parts.texts("momentum")[locale])}
+    return made | {"plot": PLOT, "text": knobs.spoken(FILES.texts()[locale])}
 
 
 def page(locale: str) -> GalleryPage:
     """The page in English or Chinese."""
-    text = parts.texts("momentum")[locale]
+    text = FILES.texts()[locale]
     body = [
         *opening("flow", text),
         display(FLOW),
         _flow(text),
-        command(text["same"], "thalweg optim stability sgd"),
+        command(
+            text["same"],
+            "from thalweg import descend, energies, optim",
+            "descend(energies.Parabola((1.0, 8.0)), (-2.0, 0.9), optim.SGD({flr}), steps=round(4 / {flr})).x",
+            flr="0.050",
+        ),
+        command(text["limit_of"], "thalweg optim stability sgd"),
         *opening("barrier", text),
         display(r"\ddot\theta+\kappa\,\dot\theta+\eta\,\nabla L(\theta)=0,\quad \kappa=-\ln\beta"),
         _barrier(text),
@@ -64,15 +71,20 @@ def page(locale: str) -> GalleryPage:
         command(
             text["same"],
             "from thalweg import descend, energies, optim",
-            "descend(energies.DoubleWell(tilt=-0.1), [-1.45], optim.HeavyBall(0.1, momentum=0.92), steps=200).x[-1]",
+            "descend(energies.DoubleWell(tilt=-0.1), [-1.45], optim.HeavyBall({blr}, momentum={bm}), steps=200).x[-1]",
+            blr="0.1",
+            bm="0.920",
         ),
         *opening("warm", text),
         display(r"p(\theta)\propto e^{-L(\theta)/T},\quad T=\dfrac{\eta\,s}{2\,(1-\beta)\,B}"),
         _warm(text),
         command(
             text["same"],
-            "from thalweg.optim import SGD, dynamics",
-            "dynamics.stationary(SGD(1 / 32), 1.0, noise=16 / 4).temperature",
+            "from thalweg.optim import HeavyBall, dynamics",
+            "dynamics.stationary(HeavyBall({tlr}, momentum={tm}), 1.0, noise=16 / {tb}).temperature",
+            tlr="1/32",
+            tm="0.0",
+            tb="4",
         ),
         *opening("law", text),
         display(r"\dfrac{\eta_1}{(1-\beta_1)\,B_1}=\dfrac{\eta_2}{(1-\beta_2)\,B_2}"),
@@ -80,20 +92,23 @@ def page(locale: str) -> GalleryPage:
         command(
             text["same"],
             "from thalweg.optim import HeavyBall, dynamics",
-            "dynamics.convert(HeavyBall(0.004, momentum=0), momentum=0.9, batch=4).lr",
+            "dynamics.convert(HeavyBall({lratio}, momentum=0), momentum={lm}, batch={lb}).lr",
+            lratio="0.004",
+            lm="0.90",
+            lb="4",
         ),
         *opening("nesterov", text),
         display(LOOK_AHEAD),
         _nesterov(text),
         tag("p", text["p_damping"]),
-        command(text["same"], "thalweg optim stability nesterov --momentum 0.9"),
+        command(text["same"], "thalweg optim stability nesterov --momentum {nm}", nm="0.90"),
         *opening("map", text),
         display(LIMITS),
         _map(text),
-        command(text["same"], "thalweg optim stability heavyball --momentum 0.9"),
+        command(text["same"], "thalweg optim stability {mrule} --momentum {mm}", mrule="heavyball", mm="0.50"),
         data("carried", carried(locale)),
     ]
-    return GalleryPage(text["title"], text["lead"], body, parts.script("momentum"), parts.style("momentum"))
+    return GalleryPage(text["title"], text["lead"], body, FILES.script(), FILES.style(), still=FILES.still(locale))
 
 
 def _spot(name: str, r: int) -> Markup:
@@ -231,7 +246,7 @@ def _map(text: dict[str, str]) -> Markup:
     chart = svg(
         text["alt_map"], *levels, *frame, line("edge", "edge"), *marks, _spot("here", 7), *key, height=MAPHEIGHT, name="map"
     )
-    ticks = [((power + 12) / 16, parts.raised(power)) for power in (-8, -4, 0, 4)]
+    ticks = [((power + 12) / 16, knobs.raised(power)) for power in (-8, -4, 0, 4)]
     times = axes([(0, "0"), (0.5, str(MAPSTEPS // 2)), (1, str(MAPSTEPS))], ticks, text["step"], "|p|")
     names = [label(text["run"], 460, 40, "water"), label(text["pace"], 460, 62, "accent")]
     run = svg(text["alt_mrun"], *times, line("mrun", "one"), line("mpace", "two"), *names)

@@ -12,5 +12,7 @@ PAGES = {
             "en": "One requirement leaves one function. And: related is not similar; ask real vectors.",
             "zh": "一个要求只留下一个函数。还有：相关不是相似，请向真实的词向量提问。",
         },
+        essay="https://kexue.fm/archives/4667",
+        names=("thalweg.words.fit", "thalweg.words.reference"),
     ),
 }

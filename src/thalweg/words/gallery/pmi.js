@@ -1,4 +1,3 @@
-"use strict";
 // Twins of thalweg.words.gallery.pmi: choices, product and the methods of Store. The tests compare the two.
 const choices = {
   exp: x => Math.exp(x),
@@ -8,13 +7,12 @@ const choices = {
 };
 const product = (name, x, y, z) => Math.log(choices[name](z)) + Math.log(choices[name](x + y - z));
 
-const store = JSON.parse(document.getElementById("vectors").textContent);
 const words = store.words, scales = store.scales;
 const codes = text => new Int8Array(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
 const vectors = codes(store.vectors), dim = vectors.length / words.length;
 const stops = Object.keys(store.profiles).map(Number);
 const profiles = Object.fromEntries(stops.map(n => [n, codes(store.profiles[n])]));
-const place = new Map(words.map((w, i) => [w, i]));
+const placed = new Map(words.map((w, i) => [w, i]));
 const dot = (a, i, j) => { const d = a.length / words.length; let s = 0; for (let k = 0; k < d; k++) s += a[i * d + k] * a[j * d + k]; return s; };
 const inner = (i, j) => dot(vectors, i, j) * scales[i] * scales[j];
 const alike = (i, j, contexts) => { const p = profiles[contexts]; return dot(p, i, j) / Math.sqrt(dot(p, i, i) * dot(p, j, j)); };
@@ -36,18 +34,16 @@ const ranked = (score, i, n) => words.map((_, j) => j).filter(j => j !== i)
   .map(j => [score(i, j), j]).sort((a, b) => b[0] - a[0] || a[1] - b[1]).slice(0, n);
 window.thalweg = { product, inner, alike, norm, bias, moved, ranked, words, stops };
 
-const byId = id => document.getElementById(id);
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const signed = (x, digits) => x.toFixed(digits).replace("-", "−");
-const left = -3, right = 3, points = 61, low = -3, high = 6;
-const px = z => 40 + (z - left) / (right - left) * 420, py = v => 210 - (v - low) / (high - low) * 190;
-function draw() {
-  const name = byId("f").value, x = Number(byId("x").value), y = Number(byId("y").value);
-  for (const [id, v] of [["xv", x], ["yv", y]]) byId(id).textContent = signed(v, 1);
+const [from, to] = [-3, 3], points = 61, low = -3, high = 6;
+const px = z => 40 + (z - from) / (to - from) * 420, py = v => 210 - (v - low) / (high - low) * 190;
+function demand() {
+  const name = byId("f").value, x = number("x"), y = number("y");
+  tell("xv", signed(x, 1)); tell("yv", signed(y, 1));
   const path = [];
   let least = Infinity, most = -Infinity;
   for (let k = 0; k < points; k++) {
-    const z = left + (right - left) * k / (points - 1), v = product(name, x, y, z);
+    const z = from + (to - from) * k / (points - 1), v = product(name, x, y, z);
     if (Number.isFinite(v)) { least = Math.min(least, v); most = Math.max(most, v); }
     const shown = Math.max(low - 1, Math.min(high + 1, Number.isFinite(v) ? v : low - 1));
     path.push((k ? "L" : "M") + px(z).toFixed(1) + " " + py(shown).toFixed(1));
@@ -55,10 +51,9 @@ function draw() {
   byId("curve").setAttribute("d", path.join(""));
   const wanted = product(name, x, y, x);
   byId("wanted").setAttribute("d", "M40 " + py(wanted).toFixed(1) + "H460");
-  const spread = most - least, text = store.text;
+  const spread = most - least;
   byId("verdict").textContent = spread < 1e-9 ? text.flat : text.bent.replace("{spread}", spread.toFixed(2));
 }
-for (const id of ["f", "x", "y"]) byId(id).addEventListener("input", draw);
 
 function list(id, score, i, unit) {
   const rows = ranked(score, i, 10), top = rows[0][0];
@@ -73,18 +68,18 @@ function list(id, score, i, unit) {
 let asked = 0;
 function similar() {
   const contexts = stops[Number(byId("stop").value)], kind = ["role", "between", "topic"][stops.indexOf(contexts)];
-  byId("stopv").textContent = contexts.toLocaleString("en");
+  tell("stopv", contexts.toLocaleString("en"));
   byId("kind").textContent = store.text[kind];
   list("similar", (i, j) => alike(i, j, contexts), asked, "");
 }
-const [x0, top0, x1, y0] = store.plot, [rare0, rare1, longest] = store.range;
+const [rare0, rare1, longest] = store.range;
 const norms = words.map((_, i) => norm(i));
-const spot = i => [x0 + (store.rarities[i] - rare0) / (rare1 - rare0) * (x1 - x0), y0 - norms[i] / longest * (y0 - top0)];
+const spot = i => [left + (store.rarities[i] - rare0) / (rare1 - rare0) * (right - left), bottom - norms[i] / longest * (bottom - top0)];
 const rank = (values, i) => 1 + values.filter(v => v > values[i]).length;
 function mark() {
   const [x, y] = spot(asked), here = byId("here");
   here.setAttribute("cx", x.toFixed(1)); here.setAttribute("cy", y.toFixed(1));
-  byId("ranks").textContent = fill(store.text.ranks, { word: words[asked], norm: norms[asked].toFixed(2), rarity: store.rarities[asked].toFixed(2),
+  byId("ranks").textContent = fill(text.ranks, { word: words[asked], norm: norms[asked].toFixed(2), rarity: store.rarities[asked].toFixed(2),
     first: rank(norms, asked), second: rank(store.rarities, asked), n: words.length });
 }
 byId("lengths").addEventListener("click", e => {
@@ -94,24 +89,25 @@ byId("lengths").addEventListener("click", e => {
 });
 function shift() {
   const t = Number(byId("t").value);
-  byId("tv").textContent = t.toFixed(1);
+  tell("tv", t.toFixed(1));
   store.pairs.forEach(([i, j], k) => {
     const [cosine, glove, known] = moved(i, j, t);
     byId("cosine" + k).textContent = signed(cosine, 3); byId("glove" + k).textContent = signed(glove, 6); byId("known" + k).textContent = signed(known, 2);
   });
   const near = ranked((i, j) => moved(i, j, t)[0], asked, 6).map(([, j]) => words[j]);
-  byId("nearest").textContent = fill(store.text.nearest, { word: words[asked], list: near.join(store.text.comma) });
+  byId("nearest").textContent = fill(text.nearest, { word: words[asked], list: near.join(text.comma) });
 }
 byId("stop").addEventListener("input", similar); byId("t").addEventListener("input", shift);
 function ask(word) {
   word = word.trim().toLowerCase();
   byId("word").value = word;
   if (!word) return;
-  const i = place.get(word), note = byId("note");
-  if (i === undefined) { note.textContent = fill(store.text.unknown, { word, n: words.length }); return; }
+  const i = placed.get(word), note = byId("note");
+  if (i === undefined) { note.textContent = fill(text.unknown, { word, n: words.length }); return; }
   note.textContent = ""; asked = i;
-  list("related", inner, i, ""); similar(); mark(); shift();
+  list("related", inner, i, ""); similar(); mark(); shift(); follow();
 }
 byId("word").addEventListener("change", e => ask(e.target.value));
 for (const b of document.querySelectorAll("button[data-word]")) b.addEventListener("click", () => ask(b.dataset.word));
-draw(); ask(store.first);
+turn(["f", "x", "y"], demand); ask(byId("word").value); if (asked === 0) ask(store.first);
+

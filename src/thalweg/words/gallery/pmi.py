@@ -9,25 +9,19 @@ from __future__ import annotations
 import base64
 import json
 import math
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from thalweg.page import GalleryPage, Markup, data, formula, join, table, tag
+from thalweg.knobs import Files, chooser, command, display, slider
+from thalweg.page import GalleryPage, Markup, data, join, table, tag
 from thalweg.words.pictures import labels
 from thalweg.words.vectors.stopwords import STOPWORDS
 
-
-def _read(name: str) -> str:
-    """A file that stands beside this one."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
-
-
+FILES = Files.of(__file__)
 CHOICES: dict[str, Callable[[float], float]] = {
     "exp": math.exp,
     "square": lambda x: 1 + x + x * x / 2,
@@ -97,7 +91,7 @@ def _dot(codes: npt.NDArray[np.int8], i: int, j: int) -> int:
 @cache
 def store(language: str) -> Store:
     """The vectors that the page of a language carries."""
-    raw = json.loads(_read(f"vectors.{language}.json"))
+    raw = json.loads(FILES.read(f"vectors.{language}.json"))
     n = len(raw["words"])
     place = {word: i for i, word in enumerate(raw["words"])}
     profiles = {int(contexts): _codes(text, n) for contexts, text in raw["profiles"].items()}
@@ -110,16 +104,10 @@ def _codes(text: str, n: int) -> npt.NDArray[np.int8]:
     return np.frombuffer(base64.b64decode(text), np.int8).reshape(n, -1)
 
 
-@cache
-def texts() -> dict[str, dict[str, str]]:
-    """The words of the page, by locale."""
-    return tomllib.loads(_read("pmi.toml"))
-
-
 def page(locale: str) -> GalleryPage:
     """The page in English or Chinese, with the vectors of that language."""
-    text, vectors = texts()[locale], store(locale)
-    raw = json.loads(_read(f"vectors.{locale}.json"))
+    text, vectors = FILES.texts()[locale], store(locale)
+    raw = json.loads(FILES.read(f"vectors.{locale}.json"))
     carried = {key: raw[key] for key in ("words", "scales", "rarities", "vectors", "profiles", "first")}
     carried |= {"plot": PLOT, "pairs": vectors.pairs, "range": _range(vectors)}
     carried["text"] = {
@@ -129,16 +117,16 @@ def page(locale: str) -> GalleryPage:
     body = [
         tag("h2", text["h_related"]),
         tag("p", text["p_related"]),
-        _display(r"R(a,b)=\dfrac{P(a,b)}{P(a)\,P(b)},\quad \mathrm{PMI}(a,b)=\ln R(a,b)"),
+        display(r"R(a,b)=\dfrac{P(a,b)}{P(a)\,P(b)},\quad \mathrm{PMI}(a,b)=\ln R(a,b)"),
         tag("p", text["p_additive"]),
-        _display(r"\mathrm{PMI}(q_1\ldots q_m;\,a_1\ldots a_n)=\sum_{i}\sum_{j}\mathrm{PMI}(q_i,a_j)"),
+        display(r"\mathrm{PMI}(q_1\ldots q_m;\,a_1\ldots a_n)=\sum_{i}\sum_{j}\mathrm{PMI}(q_i,a_j)"),
         tag("h2", text["h_demand"]),
         tag("p", text["p_demand"]),
-        _display(r"f(x)\,f(y)=f(z)\,f(x+y-z)"),
+        display(r"f(x)\,f(y)=f(z)\,f(x+y-z)"),
         tag("p", text["p_try"]),
         _knobs(text),
         tag("p", text["p_solution"]),
-        _display(r"\langle v_i,v_j\rangle=\ln\dfrac{P(w_i,w_j)}{P(w_i)\,P(w_j)}"),
+        display(r"\langle v_i,v_j\rangle=\ln\dfrac{P(w_i,w_j)}{P(w_i)\,P(w_j)}"),
         tag("p", text["p_not"]),
         tag("h2", text["h_similar"]),
         tag("p", text["p_similar"].format(n=f"{len(vectors.words):,}", tokens=tokens)),
@@ -147,43 +135,35 @@ def page(locale: str) -> GalleryPage:
         tag("p", text["p_exact"]),
         tag("h2", text["h_length"]),
         tag("p", text["p_length"]),
-        _display(r"|v_w|^2\approx -\ln P(w)+\mathrm{const}"),
+        display(r"|v_w|^2\approx -\ln P(w)+\mathrm{const}"),
         _lengths(text, vectors, locale),
         tag("p", text["p_spearman"].format(spearman=raw["spearman"], n=f"{raw['vocabulary']:,}")),
         tag("h2", text["h_common"]),
         tag("p", text["p_common"]),
-        _display(r"\langle u_i,k_j\rangle+b_i+\hat{b}_j\approx\ln X_{ij}"),
+        display(r"\langle u_i,k_j\rangle+b_i+\hat{b}_j\approx\ln X_{ij}"),
         tag("p", text["p_freedom"]),
-        _display(r"\langle u_i+a,k_j+a\rangle+b'_i+\hat{b}'_j=\langle u_i,k_j\rangle+b_i+\hat{b}_j"),
-        _display(
-            r"b'_i=b_i-\langle u_i,a\rangle-\frac{1}{2}|a|^2,\quad \hat{b}'_j=\hat{b}_j-\langle k_j,a\rangle-\frac{1}{2}|a|^2"
-        ),
+        display(r"\langle u_i+a,k_j+a\rangle+b'_i+\hat{b}'_j=\langle u_i,k_j\rangle+b_i+\hat{b}_j"),
+        display(r"b'_i=b_i-\langle u_i,a\rangle-\frac{1}{2}|a|^2,\quad \hat{b}'_j=\hat{b}_j-\langle k_j,a\rangle-\frac{1}{2}|a|^2"),
         tag("p", text["p_slide"]),
         _common(text, vectors),
         tag("p", text["p_known"]),
-        tag("p", text["p_own"], tag("br"), tag("code", "thalweg words fit notes/ --out vec"), class_="command"),
-        data("vectors", carried),
+        command(
+            text["p_own"],
+            "thalweg words fit notes/ --out vec",
+            "thalweg words related vec {word}",
+            "thalweg words similar vec {word} --contexts {stop}",
+            word=vectors.first,
+            stop="1000",
+        ),
+        data("carried", carried),
     ]
     notice = join([text["notice"], tag("br"), text["source"]])
-    return GalleryPage(text["title"], text["lead"], body, _read("pmi.js"), _read("pmi.css"), notice)
-
-
-def _display(tex: str) -> Markup:
-    return tag("p", formula(tex), class_="display")
+    return GalleryPage(text["title"], text["lead"], body, FILES.script(), FILES.style(), notice, FILES.still(locale))
 
 
 def _knobs(text: dict[str, str]) -> Markup:
     names = {"exp": "exp(t)", "square": "1 + t + t²/2", "softplus": "ln(1 + exp(t))", "shifted": "exp(t) + ½"}
-    chooser = tag("select", *(tag("option", names[key], value=key) for key in ("square", "softplus", "shifted", "exp")), id="f")
-    sliders = [
-        tag(
-            "label",
-            f"{name} = ",
-            tag("output", "", id=f"{name}v", for_=name),
-            tag("input", type="range", id=name, min="-2", max="2", step="0.1", value=value),
-        )
-        for name, value in (("x", "1.5"), ("y", "0.5"))
-    ]
+    functions = [(key, names[key]) for key in ("square", "softplus", "shifted", "exp")]
     labels = [
         (28, 151, "0"),
         (28, 46, "5"),
@@ -206,8 +186,9 @@ def _knobs(text: dict[str, str]) -> Markup:
     )
     return tag(
         "div",
-        tag("label", text["f"], " ", chooser),
-        *sliders,
+        chooser("f", functions, text["f"]),
+        slider("x", "x", -2, 2, 0.1, 1.5),
+        slider("y", "y", -2, 2, 0.1, 0.5),
         tag("figure", plot, tag("figcaption", "", id="verdict", aria_live="polite")),
         class_="knobs",
     )
@@ -216,21 +197,16 @@ def _knobs(text: dict[str, str]) -> Markup:
 def _ask(text: dict[str, str], vectors: Store) -> Markup:
     suggestions = [tag("button", word, type="button", data_word=word) for word in vectors.examples]
     options = tag("datalist", *(tag("option", value=word) for word in vectors.words), id="known")
-    entry = tag("input", type="text", id="word", list="known", autocomplete="off", spellcheck="false")
+    entry = tag("input", type="text", id="word", list="known", autocomplete="off", spellcheck="false", value=vectors.first)
     least, most, middle = 0, len(vectors.profiles) - 1, len(vectors.profiles) // 2
-    stops = tag(
-        "label",
-        text["contexts"],
-        tag("output", "", id="stopv", for_="stop"),
-        tag("input", type="range", id="stop", min=least, max=most, step="1", value=middle),
-    )
+    stops = slider("stop", text["contexts"], least, most, 1, middle)
     lists = [
         tag("div", tag("h3", text[name]), tag("ol", id=name))
         for name in ("related", "similar")
     ]  # fmt: skip
     return tag(
         "div",
-        tag("label", text["word"], " ", entry, options),
+        tag("p", tag("label", text["word"], for_="word"), " ", entry, options, class_="knob"),
         tag("p", "", id="note", aria_live="polite"),
         tag("div", *suggestions, class_="try"),
         stops,
@@ -301,12 +277,6 @@ def _named(points: npt.NDArray[np.float64], vectors: Store) -> list[Markup]:
 def _common(text: dict[str, str], vectors: Store) -> Markup:
     """The slider of t, what it does to a few pairs, and the words that are nearest by cosine."""
     least, most, step = STEPS
-    slider = tag(
-        "label",
-        "t = ",
-        tag("output", "", id="tv", for_="t"),
-        tag("input", type="range", id="t", min=least, max=most, step=step, value=least),
-    )
     cells = ("cosine", "glove", "known")
     rows = [
         [
@@ -316,4 +286,10 @@ def _common(text: dict[str, str], vectors: Store) -> Markup:
         for k, (i, j) in enumerate(vectors.pairs)
     ]
     head = [text["pair"], text["col_cosine"], text["col_glove"], text["col_known"]]
-    return tag("div", slider, table(head, rows), tag("p", "", id="nearest", aria_live="polite"), class_="knobs")
+    return tag(
+        "div",
+        slider("t", "t", least, most, step, least),
+        table(head, rows),
+        tag("p", "", id="nearest", aria_live="polite"),
+        class_="knobs",
+    )
