@@ -4,7 +4,8 @@
     run.x, run.energy, run.energy_path, run.summary(), run.plot()
 
 A chain is one row of x, moved by its own gradient alone; a record is the state of all chains after a step, and the first one
-is the start. A rule is used by its interface: s = rule.init(p), then p, s = rule.step(p, g, s, t) for t = 1, 2, ...
+is the start. A rule is used by its interface: s = rule.init(p), then p, s = rule.step(p, g, s, t) for t = 1, 2, ...; one with
+`stages` is asked where it wants its gradients instead, so that Heun's method and SAM are what they are.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import html
 import operator
 import textwrap
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 S = TypeVar("S")
+Evaluate: TypeAlias = Callable[[Floats], tuple[Floats, Floats]]  # points (n, d) -> energies (n,), gradients (n, d)
 
 
 class StepRule(Protocol[S]):
@@ -113,6 +115,8 @@ def descend(
     _check_rule(rule)
     if callable(programs := getattr(rule, "programs", None)):
         programs()  # a fault in the step of a rule is told with its line, before any work
+    if callable(suited := getattr(rule, "suited", None)):
+        rule = suited(1)  # a chain is a vector: what is made for matrices would mix the chains
     p = as_points(x)  # (n, d)
     evaluate = value_and_gradient(energy, at=x)
     title = f"{rule!r} on {name_of(energy)}"
@@ -128,7 +132,7 @@ def descend(
         try:
             s = rule.init(p)
             for t in range(1, total + 1):
-                p, s = _step(rule, p, g, s, t)
+                p, s = _step(rule, p, g, s, t, evaluate)
                 u, g = evaluate(p)
                 if not (np.isfinite(u.mean()) and np.isfinite(p).all()):
                     diverged_at = t
@@ -170,9 +174,10 @@ def _check_rule(rule: object) -> None:
         raise RuleError(msg)
 
 
-def _step(rule: StepRule[S], p: Floats, g: Floats, s: S, t: int) -> tuple[Floats, S]:
+def _step(rule: StepRule[S], p: Floats, g: Floats, s: S, t: int, evaluate: Evaluate) -> tuple[Floats, S]:
     """One step of the rule, whose author may have forgotten something: RuleError."""
-    answer: object = rule.step(p, g, s, t)
+    stages = getattr(rule, "stages", None)
+    answer: object = _walk(stages(p, s, t), g, evaluate) if callable(stages) else rule.step(p, g, s, t)
     if not isinstance(answer, tuple) or len(answer) != 2:
         msg = f"{rule!r}.step must return the pair (p, s), not {type(answer).__name__}"
         raise RuleError(msg)
@@ -181,6 +186,16 @@ def _step(rule: StepRule[S], p: Floats, g: Floats, s: S, t: int) -> tuple[Floats
         msg = f"{rule!r}.step returned p of shape {np.shape(after)} for p of shape {p.shape}; a step keeps the shape"
         raise RuleError(msg)
     return np.asarray(after, dtype=np.float64), state
+
+
+def _walk(stages: Generator[Floats, Floats, object], g: Floats, evaluate: Evaluate) -> object:
+    """What a step in stages returns, which asks for a gradient at a point at a time; that at the first one is known."""
+    next(stages)
+    try:
+        while True:
+            g = evaluate(np.asarray(stages.send(g), np.float64))[1]
+    except StopIteration as end:
+        return end.value
 
 
 def _count(n: int, noun: str) -> str:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import thalweg
 from thalweg import energies, optim
 from thalweg.energies.contract import Floats
 from thalweg.errors import InputError, RuleError
+from thalweg.optim import dynamics
 from thalweg.optim.dynamics import escape_time, flow, kramers_time, modified_equation, order, path
 from thalweg.optim.language.rule import Rule
 
@@ -270,3 +272,37 @@ def test_a_modified_equation_is_nearer_than_the_flow_and_says_where_it_is_not() 
     for early in (optim.Adam(), optim.NAdam(), optim.ScheduleFree()):
         with pytest.raises(RuleError, match="corrects for its start"):
             modified_equation(early).solve(START, 3, QUARTIC)
+
+
+def test_what_draws_random_numbers_has_no_path_and_no_temperature_of_its_own():
+    """They were left out in silence, so that the path of noise and descent was that of descent."""
+    noisy = optim.chain(optim.noise(0.1), optim.SGD(0.1))
+    bowl = energies.Parabola((1.0, 5.0))
+    for ask in (
+        lambda: dynamics.path(noisy, bowl, [1.0, 1.0], 5),
+        lambda: dynamics.order(noisy, bowl, [1.0, 1.0]),
+        lambda: dynamics.stationary(noisy, 1.0),
+    ):
+        with pytest.raises(RuleError, match=r"noise\|SGD draws random numbers"):
+            ask()
+
+
+def test_an_optimizer_that_climbs_is_not_taken_for_one_that_descends():
+    torch = pytest.importorskip("torch")
+    climbs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1, maximize=True)
+    with pytest.raises(RuleError, match="maximize=True"):
+        dynamics.path(climbs, energies.Parabola((1.0,)), [1.0], 5)
+
+
+@pytest.mark.parametrize(
+    "rule", [optim.Heun(0.1), optim.RK(0.1), optim.RK(0.1, order="3"), optim.RK23(0.1), optim.SAM(base=optim.SGD(0.1))]
+)
+def test_descend_takes_the_gradients_that_a_rule_asks_for(rule):
+    """The run is the path of `dynamics`, which comes from the rule's program; of two chains each is the chain alone."""
+    bowl, x = energies.Parabola((1.0, 5.0)), np.array([[1.0, -0.7], [30.0, 4.0]])
+    run = thalweg.descend(bowl, x, rule, steps=12)
+    for k, start in enumerate(x):
+        np.testing.assert_allclose(run.x[:, k], dynamics.path(rule, bowl, start, 12).p[:, 0], rtol=1e-12, atol=1e-15)
+    if isinstance(rule, optim.Heun):  # p_t = (1 - x + x^2 / 2)^t p_0
+        c = 0.1 * np.array([1.0, 5.0])
+        np.testing.assert_allclose(run.x[-1], (1 - c + c * c / 2) ** 12 * x, rtol=1e-12)

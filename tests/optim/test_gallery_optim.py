@@ -114,6 +114,16 @@ def test_the_rule_of_ten_lines_is_a_rule_that_races():
     assert np.isfinite(entry.arrived).all()
 
 
+@pytest.mark.parametrize("name", kernel.STARTS)
+@pytest.mark.parametrize("rule", kernel.RULES)
+def test_the_line_to_type_gives_what_the_page_draws(name, rule):
+    """For every landscape and rule; of the two wells the line has the first coordinate alone."""
+    line = f"descend({custom.LANDS[name]}, {custom.CODES[rule].format(lr=0.001, momentum=0.8)}).x[-1, 0]"
+    end = eval(line, {"descend": thalweg.descend, "energies": energies, "optim": optim})
+    expected = kernel.walk(name, rule, 1e-3, 0.8, custom.GRADIENTS)[-1][:2]
+    np.testing.assert_allclose(end, expected[: len(end)], rtol=1e-8, atol=1e-10)
+
+
 # ---- the page
 
 

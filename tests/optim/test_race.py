@@ -118,14 +118,32 @@ def test_every_rule_and_every_rate_starts_from_the_same_points_and_sees_the_same
 
 
 def test_many_chains_in_one_array_are_the_chains_one_by_one():
-    """For every rule: the chain of the best rate is that of `thalweg.descend` with that rate from the same start."""
+    """For every rule: the chain of the best rate is that of `thalweg.descend` with that rate from the same start.
+
+    Story: SAM in `descend` was its base alone, and Muon took all seeds and rates of a race for one matrix.
+    """
     energy, start = energies.Rosenbrock(), [0.5, 0.5]
-    for name, kind in optim.RULES.items():
-        problem = problems.of_energy(energy, start, name="valley")
-        [entry] = race([name], [problem], seeds=2, budget=30).entries
-        x = np.stack([problem.start(np.random.default_rng([0, k])) for k in range(2)])
-        run = thalweg.descend(energy, x, kind(lr=entry.lr), steps=30)
-        np.testing.assert_allclose(entry.gaps, run.energy[entry.evaluations.astype(int)], rtol=1e-9, atol=1e-12)
+    problem = problems.of_energy(energy, start, name="valley")
+    x = np.stack([problem.start(np.random.default_rng([0, k])) for k in range(2)])
+    costs = {optim.Heun(): 2, optim.RK(): 4, optim.RK23(): 4, optim.SAM(base=optim.SGD()): 2, optim.SAM(base=optim.Adam()): 2}
+    plain = [kind() for kind in (optim.RULES | optim.MATRIX).values()]
+    plain += [optim.chain(optim.clip_norm(1.0), optim.SGD()), optim.chain(optim.agc(0.1), optim.SGD())]
+    for rule in (*(each for each in plain if not isinstance(each, optim.ScheduleFree)), *costs):
+        [entry] = race([rule], [problem], seeds=2, budget=30).entries
+        run = thalweg.descend(energy, x, rule.replace(lr=entry.lr), steps=30)
+        spent = (entry.evaluations / costs.get(rule, 1)).astype(int)
+        np.testing.assert_allclose(entry.gaps, run.energy[spent], rtol=1e-9, atol=1e-12, err_msg=repr(rule))
+
+
+def test_a_rule_is_judged_by_the_weights_that_it_gives_to_evaluate():
+    """ScheduleFree steps one point and hands over another, the mean: by hand, with the state."""
+    problem = problems.of_energy(energies.Parabola((1.0, 5.0)), [1.0, 1.0], name="bowl", spread=0.0)
+    [entry] = race([optim.ScheduleFree(inner="sgd")], [problem], seeds=1, budget=20).entries
+    rule, p = optim.ScheduleFree(entry.lr, inner="sgd"), np.array([[1.0, 1.0]])
+    s = rule.init(p)
+    for t in range(1, 21):
+        p, s = rule.step(p, p * [1.0, 5.0], s, t)
+    assert entry.gaps[-1] == pytest.approx(energies.Parabola((1.0, 5.0))(rule.evaluated(p, s)), rel=1e-9)
 
 
 def test_the_budget_counts_gradients():

@@ -109,6 +109,9 @@ def as_rule(given: object) -> Rule:
     from thalweg.optim.torch.known import rules_of
 
     found = rules_of(given)
+    if any(group.get("maximize") for group in given.param_groups):
+        msg = "the optimizer has maximize=True and goes up: ask about the energy -L and an optimizer that goes down it"
+        raise RuleError(msg)
     if len(set(found)) > 1:
         msg = f"the groups of the optimizer have different rules, {found[0]!r} and others: give one of them"
         raise RuleError(msg)

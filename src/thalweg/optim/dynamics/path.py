@@ -60,7 +60,8 @@ def path(rule: AnyRule, energy: Energy, p0: npt.ArrayLike, steps: int, *, start:
         energies = loss + (speed**2).sum(-1) / (2 * acting)
         if rule.decay == "coupled":
             energies = energies + rule.wd / 2 * (points**2).sum(-1)
-    slots = {name.removeprefix("s."): np.stack([each[name] for each in states]) for name in states[0] if name != "p"}
+    columns = {name.removeprefix("s."): [each[name] for each in states] for name in states[0] if name != "p"}
+    slots = {name: np.stack(np.broadcast_arrays(*column)) for name, column in columns.items()}  # scalars start as one number
     norm = np.stack([np.linalg.norm(g, axis=-1) for _, g in found])
     return Path(points, slots, loss, norm, energies, np.stack(errors) if local_error else None)
 

@@ -43,6 +43,13 @@ def advance(
     return {name: kept[name] for name in state}
 
 
+def deterministic(rule: Rule) -> None:
+    """Raises RuleError for a rule that draws random numbers: what is asked of it here has none."""
+    if any("noise" in each.inputs for each in rule.programs()):
+        msg = f"{type(rule).__name__} draws random numbers, which have no part in this: ask about the rule without its noise"
+        raise RuleError(msg)
+
+
 class Scaled:
     """A rule whose steps are cut to any h > 0. Raises RuleError for one that the shape of a tensor decides."""
 
@@ -51,6 +58,7 @@ class Scaled:
         if any(each.shaped for each in self.programs):
             msg = f"{type(rule).__name__} is made for matrices: it has no flow on a list of numbers"
             raise RuleError(msg)
+        deterministic(rule)
         last = self.programs[-1]
         self.slots = tuple(f"s.{name}" for name in rule.slots.initial if name in last.slots)
         self.scalars = tuple(f"s.{name}" for name in last.scalars)

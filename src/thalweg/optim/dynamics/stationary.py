@@ -14,6 +14,7 @@ import numpy as np
 
 from thalweg.errors import InputError, RuleError
 from thalweg.optim.dynamics.linear import AnyRule, Doubles, as_rule, linear
+from thalweg.optim.dynamics.scaling import deterministic
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,11 @@ class Stationary:
 def stationary(rule: AnyRule, curvature: float, noise: float = 1.0, **options: tuple[str, ...]) -> Stationary:
     """What a rule settles to on 1/2 lambda p^2 with gradient noise of variance `noise`; preconditioners frozen as in `linear`.
 
-    Raises RuleError where there is no such state: at an unstable rate, and for rules that move by the sign of the gradient.
+    Raises RuleError where there is no such state: at an unstable rate, for rules that move by the sign of the gradient, and for
+    those with noise of their own.
     """
     rule = as_rule(rule)
+    deterministic(rule)
     made = linear(rule, **options)
     if not (noise >= 0 and math.isfinite(noise)):
         msg = f"noise={noise!r} is a variance: a finite number of at least 0"

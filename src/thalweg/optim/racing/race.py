@@ -90,7 +90,8 @@ def race(
     for k, problem in enumerate(courses):
         starts, batches = _drawn(problem, seeds, budget, seed)
         for i, (rule, name) in enumerate(zip(chosen, names, strict=True)):
-            entries.append(_run(rule, name, problem, starts, batches, budget))
+            vector = rule.suited(1)  # a point is a vector: what is made for matrices would mix seeds and rates
+            entries.append(_run(vector, name, problem, starts, batches, budget))
             if progress is not None:
                 progress(k * len(chosen) + i + 1, len(courses) * len(chosen), phase=f"racing on {problem.name}", unit="runs")
     return Race(tuple(entries), tuple(courses), seeds, budget, seed, time.monotonic() - began)
@@ -177,7 +178,7 @@ def _paths(
             last = spent + cost > budget
             if spent >= look or last:
                 at.append(spent)
-                gaps.append(problem.evaluate(p, None)[0] - problem.least)  # (seeds, rates)
+                gaps.append(problem.evaluate(wide.evaluated(p, s), None)[0] - problem.least)  # (seeds, rates)
                 look = next((k for k in due if k > spent), budget + 1)
             if last:
                 break
