@@ -185,3 +185,26 @@ def test_a_rate_below_0_a_name_and_a_vector_for_matrices_are_refused() -> None:
         transform("adam")  # type: ignore[arg-type]
     with pytest.raises(RuleError, match=r"Muon has no form for a parameter of shape \(3,\)"):
         transform(optim.Muon()).init(jnp.ones(3))
+
+
+def test_a_number_that_is_not_allowed_is_refused_in_every_form_that_it_can_be_given_in() -> None:
+    """Python's, NumPy's and JAX' numbers, and what a function of one's own returns; traced ones cannot be looked at."""
+    params = {"w": jnp.ones(2)}
+    for lr in (-1.0, np.float32(-1), np.float64("nan"), jnp.float32(-1), jnp.asarray(jnp.inf), None, "0.1", True, jnp.ones(2)):
+        with pytest.raises(RuleError, match=r"lr=.* is not allowed"):
+            transform(optim.Adam(), lr=lr)
+    for bad in (float("nan"), -1.0):
+        made = transform(optim.Adam(), lr=lambda count, bad=bad: jnp.where(count == 2, bad, 0.1))
+        state = made.init(params)
+        for _ in range(2):
+            _, state = made.update(params, state, params)
+        with pytest.raises(RuleError, match=r"lr=.* is not allowed.*step 3 of the function"):
+            made.update(params, state, params)
+    assert float(transform(optim.Adam(), lr=np.float32(0.1)).update(params, made.init(params), params)[0]["w"][0]) < 0
+
+
+def test_a_gradient_of_another_shape_is_refused_not_spread() -> None:
+    made, params = transform(optim.SGD(0.1)), {"w": jnp.ones((2, 3))}
+    for shape in ((1, 3), (3,), ()):
+        with pytest.raises(RuleError, match=r"a gradient of shape .* for a parameter of shape \(2, 3\)"):
+            jax.jit(made.update)({"w": jnp.ones(shape)}, made.init(params), params)

@@ -81,7 +81,8 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
 
     numbers: hyper-parameters that replace those of the rule: numbers, traced scalars, or functions of the number of steps done.
     Parameters in 16 bits are moved in 32, their slots kept in 32; complex ones are pairs of reals. `update` needs `params`.
-    Raises RuleError for a number that the rule does not have, or that is off in it (weight decay 0).
+    Raises RuleError for a number that the rule does not have, that is off in it (weight decay 0) or not allowed; `update` for
+    what a function of one's own returns outside of `jit`, and for a gradient of another shape than its parameter.
     """
     what: object = rule
     if not isinstance(what, Rule):
@@ -97,9 +98,7 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
         else:
             msg = f"{type(rule).__name__} has no number {name!r}.{near_misses(name, names)}"
         raise RuleError(msg)
-    rule.replace(
-        **{name: value for name, value in numbers.items() if isinstance(value, (int, float))}
-    )  # refuses what is not allowed
+    _check(rule, {name: value for name, value in numbers.items() if not callable(value)})
     fixed = {name: numbers.get(name, getattr(rule, name)) for name in names}
     step = _step(program)
 
@@ -129,8 +128,13 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
         shared |= {"t": state.count + 1, "clock": state.count + 1}
         if not isinstance(state.count, jax.core.Tracer):
             check_schedules([rule], int(state.count))
+            _check(rule, {name: shared[f"self.{name}"] for name, value in fixed.items() if callable(value)}, int(state.count) + 1)
         kept = {f"s.{name}": tree for name, tree in {**state.slots, **state.scalars}.items()}
         grads, structure = cast("tuple[list[Any], Any]", jax.tree.flatten(updates))
+        for p, g in zip(structure.flatten_up_to(params), grads, strict=True):
+            if jnp.shape(p) != jnp.shape(g):
+                msg = f"{type(rule).__name__}: a gradient of shape {jnp.shape(g)} for a parameter of shape {jnp.shape(p)}"
+                raise RuleError(msg)
         leaves = {name: structure.flatten_up_to(tree) for name, tree in kept.items()}
         moved = [
             step(p, g, {**shared, **{name: leaves[name][k] for name in leaves}})
@@ -144,6 +148,17 @@ def transform(rule: Rule, **numbers: Any) -> optax.GradientTransformationExtraAr
         return tree("move"), RuleState(optax.safe_increment(state.count), slots, scalars)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _check(rule: Rule, numbers: Mapping[str, Any], step: int | None = None) -> None:
+    """Raises RuleError for a number that is not allowed; those that are traced are not known yet."""
+    for name, value in numbers.items():
+        if isinstance(value, jax.core.Tracer):
+            continue
+        try:
+            rule.replace(**{name: value.item() if hasattr(value, "item") and jnp.size(value) == 1 else value})
+        except RuleError as error:
+            raise RuleError(str(error) if step is None else f"{error} (step {step} of the function given for it)") from None
 
 
 def _wide(x: Any) -> Any:
