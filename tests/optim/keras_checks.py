@@ -248,6 +248,35 @@ def test_a_saved_model_goes_on_as_if_it_had_not_stopped(rule: Rule, tmp_path: Pa
         np.testing.assert_allclose(keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(loaded), rtol=1e-12, atol=1e-13)
 
 
+def test_a_rule_of_ones_own_is_found_in_the_custom_objects_of_load_model(tmp_path: Path) -> None:
+    """As a layer of one's own is: a habit of Keras."""
+
+    @dataclass(frozen=True)
+    class Unregistered(Rule):
+        lr: float = rate(0.1)
+
+        def step(self, p: Value, g: Value, s: State, t: Value) -> tuple[Value, State]:
+            return p - self.lr * g, s
+
+    model, x, y = model_and_data()
+    model.compile(Optimizer(Unregistered()), loss="mse")
+    model.fit(x, y, verbose=0)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(RuleError, match=r"'Unregistered' is not known here: decorate its class .* or name it in custom_objects"):
+        keras.models.load_model(tmp_path / "model.keras")
+    back = keras.models.load_model(tmp_path / "model.keras", custom_objects={"Unregistered": Unregistered})
+    assert back.optimizer.rule == Unregistered()
+
+
+def test_a_learning_rate_that_is_not_allowed_and_a_rule_of_several_gradients_are_refused_at_once() -> None:
+    for rate_ in (float("nan"), -1.0, float("inf"), -1):
+        with pytest.raises(RuleError, match=r"lr=.* is not allowed"):
+            Optimizer(optim.Adam(), learning_rate=rate_)
+    for rule in (optim.Heun(), optim.SAM(base=optim.SGD())):
+        with pytest.raises(RuleError, match=r"takes 2 gradients a step, where this library gives one: use thalweg\.optim\.torch"):
+            Optimizer(rule)
+
+
 def test_training_lowers_the_loss() -> None:
     model, x, y = model_and_data()
     model.compile(Optimizer(optim.AdamW(), learning_rate=0.03), loss="mse")

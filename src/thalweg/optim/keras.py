@@ -99,6 +99,8 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
         if learning_rate is not None and not hasattr(rule, "lr"):
             msg = f"{type(rule).__name__} has no lr that learning_rate={learning_rate!r} could replace"
             raise RuleError(msg)
+        if isinstance(learning_rate, (int, float)):
+            rule.replace(lr=learning_rate)  # refuses what is not allowed
         if weight_decay is not None:
             if _decays(rule) and not rule.wd:
                 msg = f"weight_decay={weight_decay!r} beside the one in {rule!r} would decay twice: leave one of them out"
@@ -200,16 +202,19 @@ class Optimizer(keras.optimizers.Optimizer):  # type: ignore[misc]
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Optimizer:
         """The optimizer that `get_config` wrote.
 
-        A rule of one's own is found in custom_objects or where `register` has put it. Raises RuleError if it is in neither.
+        A rule of one's own is found in custom_objects, also those of `load_model`, or where `register` has put it. Raises RuleError
+        if it is in neither.
         """
         given = dict(config)
         rule = given.pop("rule")
 
         def find(name: str) -> type[Rule]:
             bare = name.removeprefix(OWN_NAME)
-            kind = {each.__name__: each for each in KNOWN.values()}.get(name) or (custom_objects or {}).get(bare) or OWN.get(bare)
+            ours = {each.__name__: each for each in KNOWN.values()}
+            kind = ours.get(name) or keras.saving.get_registered_object(bare, custom_objects) or OWN.get(bare)
             if kind is None:
-                msg = f"the rule {name!r} is not known here: decorate its class with thalweg.optim.keras.register"
+                ways = "decorate its class with thalweg.optim.keras.register, or name it in custom_objects"
+                msg = f"the rule {name!r} is not known here: {ways}"
                 raise RuleError(msg)
             return kind
 

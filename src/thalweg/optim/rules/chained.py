@@ -173,6 +173,10 @@ def check_schedules(rules: Iterable[Rule], done: int) -> None:
 def by_itself(rule: Rule) -> Program:
     """The program for a library that steps one tensor at a time. Raises RuleError for a rule that needs more than that."""
     held = {type(each) for each in rule.transforms} if isinstance(rule, Chained) else set()
+    if (gradients := len(rule.programs())) > 1:
+        msg = f"{rule!r} takes {gradients} gradients a step, where this library gives one"
+        msg += ": use thalweg.optim.torch and opt.step(closure)"
+        raise RuleError(msg)
     program = rule.program()
     wants = [kind.__name__ for kind in (noise, freeze_nonfinite) if kind in held]
     if program.whole_model or wants:
