@@ -630,3 +630,15 @@ def test_wrong_numbers_are_told() -> None:
         diagnose(network(), batches=2)
     with pytest.raises(InputError, match="take 0 < lo < hi"):
         lr_range_test(network(), lo=1.0, hi=0.1)
+
+
+def test_gradient_hooks_which_a_copy_does_not_have_are_named() -> None:
+    """What is measured is the gradient of the loss; an owner whose hook changes it is told."""
+    problem = regression(0, 8, 6)
+    assert "hooked" not in dict(diagnose(problem, sweep=False).notes)
+    for hook in (lambda p: p.register_hook(lambda g: 10 * g), lambda p: p.register_post_accumulate_grad_hook(lambda p: None)):
+        problem = regression(0, 8, 6)
+        hook(problem[0].weight)
+        found = diagnose(problem, sweep=False)
+        assert dict(found.notes)["hooked"] == {"n": 1}
+        assert "gradient hooks of 1 parameters are not copied" in str(found)

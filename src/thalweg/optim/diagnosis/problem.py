@@ -43,6 +43,7 @@ class Problem:
     data: Iterable[Any]
     seed: int = 0
     precise: bool = False
+    hooked: int = 0  # parameters of the owner with gradient hooks, which a copy does not have
 
     def __post_init__(self) -> None:
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.requires_grad]
@@ -189,6 +190,7 @@ def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = Fals
     model, loss, data, optimizer = parts(problem)
     with random_states(data):  # the owner's code may draw from any of them
         reseed(seed)
+        hooked = sum(map(_has_hooks, model.parameters()))
         try:
             model, loss, optimizer = copy.deepcopy((model, loss, optimizer))  # a loss with a state of its own too
         except Exception as error:
@@ -202,7 +204,13 @@ def copied(problem: object, batches: int, seed: int = 0, *, precise: bool = Fals
         if precise:
             model.double()
             optimizer.load_state_dict(optimizer.state_dict())  # which casts its state to its parameters' type
-        yield Problem(model, loss, _even(found), optimizer, data, seed, precise)
+        yield Problem(model, loss, _even(found), optimizer, data, seed, precise, hooked)
+
+
+def _has_hooks(p: Tensor) -> bool:
+    """Whether its gradient goes through hooks of somebody else's."""
+    kept = [getattr(p, name, None) or {} for name in ("_backward_hooks", "_post_accumulate_grad_hooks")]
+    return any(not str(getattr(hook, "__module__", "")).startswith("thalweg.") for hooks in kept for hook in hooks.values())
 
 
 def reseed(seed: int) -> None:

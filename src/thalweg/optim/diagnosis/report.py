@@ -190,6 +190,7 @@ def _measured(one: Problem, hessian_batches: int, work: _Work) -> tuple[list[Row
     notes += [("scheduler", {"lr": f"{now:.3g}", "whole": f"{whole:.3g}"})] if not math.isclose(now, whole, rel_tol=1e-6) else []
     notes += [("schedule", {})] if any(group.scheduled for group in rates.groups) else []
     notes += [] if one.model.training else [("eval", {})]
+    notes += [("hooked", {"n": one.hooked})] if one.hooked else []
     return [*rows, *about_steps(mean, successive(one), rates)], stable, notes
 
 
