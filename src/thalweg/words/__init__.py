@@ -33,7 +33,8 @@ __all__ = ["CooccurrenceCounts", "WordVectorizer", "WordVectors", "count", "fit"
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    msg = f"module {__name__!r} has no attribute {name!r}"
+    hint = "; vectors are opened with words.WordVectors.load(folder), other formats with .read(file)" * (name in ("load", "open"))
+    msg = f"module {__name__!r} has no attribute {name!r}{hint}"
     raise AttributeError(msg)
 
 

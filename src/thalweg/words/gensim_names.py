@@ -23,6 +23,8 @@ OTHERWISE = {  # what has another name or form here
     "load_word2vec_format": "WordVectors.read(file)",
     "index2word": "wv.words",
     "vocab": "wv.index",
+    "evaluate_word_pairs": "wv.evaluate(pairs=file)",
+    "evaluate_word_analogies": "wv.evaluate(analogies=file)",
     "wv": "these are the vectors themselves",
 }
 
