@@ -29,4 +29,5 @@ PARTS: dict[str, Part] = {
         takes=("corpus", "keep", "encoding"),
     ),
     "optim": Part("thalweg.optim", "Optimisers: list them, see what they do, race them.", budget=20),
+    "capsules": Part("thalweg.capsules", "Clusters by one soft-min energy, hard or soft.", budget=30),
 }

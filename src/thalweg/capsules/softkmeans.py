@@ -1,0 +1,348 @@
+"""Soft K-Means: the free energy of `energy`, minimised by couplings and centres in turn, as a scikit-learn estimator.
+
+    c_ij = softmax_j(-b d(u_i, v_j)),      v_j = the best centre of the rows with weights c_ij
+
+Every round lowers E(V), whatever the temperature; at b = inf it is Lloyd's K-Means. Below a critical b all centres fall together
+(`critical`), so that a fixed b says nothing without the scale of the data: "auto" takes the one at which a cluster is as wide as
+the clusters of a hard run are, b = 1 / (2 s^2).
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from thalweg.capsules.blocks import Pass, couplings, one_pass
+from thalweg.capsules.distances import DISTANCES, Distance, Floats, Rows, squares
+from thalweg.capsules.starts import draw, merged
+from thalweg.progress import Progress
+from thalweg.threads import one_blas_thread
+
+DTYPES = [np.float64, np.float32]
+FAR = 100.0  # |mean|^2 over the variance from which coordinates are taken from the mean
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """Rows as their distance takes them, moved by `origin` where that is allowed, so that large coordinates cost no digits."""
+
+    given: Rows
+    x: Rows
+    base: Floats
+    w: Floats
+    distance: Distance
+    origin: Floats
+    threads: int | None
+
+    def pass_at(self, centers: Floats, beta: float, *, sums: bool = True) -> Pass:
+        return one_pass(self.x, self.base, self.distance.form(centers), beta, self.w, self.threads, sums=sums)
+
+
+@dataclass
+class _Found:
+    """A run: centres, how it went, and the pass at its end."""
+
+    centers: Floats
+    energies: list[float]
+    rounds: int
+    converged: bool
+    last: Pass
+
+
+def _problem(x: Rows, w: Floats, name: str, threads: int | None, origin: Floats | None = None) -> _Problem:
+    chosen = DISTANCES[name]
+    if origin is None:
+        origin = _origin(x, w) if name == "sqeuclidean" and not hasattr(x, "multiply") else np.zeros(x.shape[1])
+    rows = chosen.rows(x - origin.astype(x.dtype) if origin.any() else x)
+    return _Problem(x, rows, chosen.base(rows), w, chosen, origin.astype(x.dtype).astype(np.float64), threads)
+
+
+def _origin(x: Rows, w: Floats) -> Floats:
+    """The mean of rows that are far from zero for their spread, else zero: whole numbers stay whole, and their ties ties."""
+    mean = np.average(x, axis=0, weights=w).astype(np.float64)
+    square = float(mean @ mean)
+    variance = float(np.average(squares(x), weights=w)) - square
+    return mean if square > FAR * variance else np.zeros_like(mean)
+
+
+class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # untyped
+    """Clusters of rows by their free energy, soft or hard.
+
+    inverse_temperature: b, a number above 0 in 1 / (unit of the distance), inf for hard clusters, or "auto". distance:
+    "sqeuclidean" |u - v|^2, "cosine" 1 - <u, v> of unit vectors, "inner" -<u, v/|v|>. init: "k-means++", "random" or centres.
+    n_init: runs with new starts, of which the lowest energy is kept ("auto": 1 for k-means++ and given centres, else 10). A run
+    ends after max_iter rounds, or when the centres move by less than tol (relative to the variance of the columns). A hard cluster
+    that loses all its rows starts anew at the row farthest from its centre. n_jobs: threads; the result has the same bits for any.
+
+    After fit: `cluster_centers_` (k, d), `labels_` (n,) the nearest centre of each row, `inertia_` the sum of the distances to it,
+    `free_energy_` E, `energy_path_` E before each round and at the end, `n_iter_`, `inverse_temperature_`. `predict` of the rows
+    that were fitted is `labels_`. Source: Su 2018, kexue.fm 5112; deterministic annealing: Rose, Gurewitz and Fox 1990.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "inverse_temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="right")],
+        "distance": [StrOptions(set(DISTANCES))],
+        "init": [StrOptions({"k-means++", "random"}), "array-like"],
+        "n_init": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+        "n_jobs": [None, Integral],
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        inverse_temperature: float | str = "auto",
+        distance: str = "sqeuclidean",
+        init: Any = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.inverse_temperature = inverse_temperature
+        self.distance = distance
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: object = None, sample_weight: Any = None, *, progress: Progress | None = None) -> Self:
+        """Find the clusters of X (n, d), dense or CSR; y is not looked at. sample_weight (n,): how often a row counts.
+
+        progress(rounds, max_iter, energy=E) is called after each round. Raises ValueError in scikit-learn's words for what is not
+        such a table, and for fewer rows than clusters.
+        """
+        x, w = self._table(X, sample_weight, reset=True)
+        if not w.any():
+            msg = "sample_weight is zero for all rows: some have to count"
+            raise ValueError(msg)
+        if len(w) < self.n_clusters:
+            msg = f"n_samples={len(w)} should be >= n_clusters={self.n_clusters}."
+            raise ValueError(msg)
+        problem = _problem(x, w, self.distance, self._threads())
+        tol, told = self._tolerance(problem), progress or (lambda *_, **__: None)
+
+        def best(starts: list[Floats], beta: float) -> _Found:
+            return min((_run(problem, start, beta, self.max_iter, tol, told) for start in starts), key=lambda run: run.last.energy)
+
+        with one_blas_thread():  # for all rounds: taking and leaving it costs milliseconds
+            if isinstance(self.inverse_temperature, str):
+                found = best(self._starts(problem), math.inf)
+                beta = _temperature(problem, found)
+                found = found if math.isinf(beta) else best([found.centers], beta)
+            else:
+                beta = float(self.inverse_temperature)
+                found = best(self._starts(problem), beta)
+            self._keep(problem, found, beta)
+        return self
+
+    def _keep(self, problem: _Problem, found: _Found, beta: float) -> None:
+        k = len(found.centers)
+        self.cluster_centers_ = np.ascontiguousarray(found.centers + problem.origin, problem.x.dtype)
+        self._origin = problem.origin
+        # what is kept is rounded to the type of X: labels and energies are those of the centres as they are kept
+        last = problem.pass_at(self._moved(), beta, sums=False)
+        self.labels_, self.inertia_, self.free_energy_ = last.labels, float(problem.w @ last.least), last.energy
+        self.energy_path_ = np.array([*found.energies, last.energy])
+        self.n_iter_, self.inverse_temperature_, self._n_features_out = found.rounds, beta, k
+        distinct = len(np.unique(self.labels_))
+        if not found.converged:
+            msg = f"{found.rounds} rounds did not settle: raise max_iter (now {self.max_iter}) or tol"
+            warnings.warn(msg, ConvergenceWarning, stacklevel=3)
+        elif distinct < k and math.isinf(beta):
+            msg = f"Number of distinct clusters ({distinct}) found smaller than n_clusters ({k})."
+            msg += " Possibly due to duplicate points in X."
+            warnings.warn(msg, ConvergenceWarning, stacklevel=3)
+
+    def _moved(self) -> Floats:
+        """The kept centres in the coordinates in which distances are taken."""
+        return self.cluster_centers_.astype(np.float64) - self._origin
+
+    def predict(self, X: Any) -> npt.NDArray[np.int32]:
+        """The nearest centre of each row, the first of equals.   (n, d) -> (n,)"""
+        return self._asked(X).labels
+
+    def transform(self, X: Any) -> Floats:
+        """The distances to all centres, for "sqeuclidean" their roots, as K-Means of scikit-learn has them.   (n, d) -> (n, k)"""
+        problem = self._problem_of(X)
+        if self.distance == "sqeuclidean" and not hasattr(problem.x, "multiply"):
+            from scipy.spatial.distance import cdist
+
+            return np.asarray(cdist(problem.x, self._moved()), problem.x.dtype)  # exact also for a row that is a centre
+        a, b = self.distance_form()
+        d = problem.base[:, None] - (np.asarray(problem.x @ a.T) + b)
+        return np.asarray(np.sqrt(np.maximum(d, 0)) if self.distance == "sqeuclidean" else d, problem.x.dtype)
+
+    def distance_form(self) -> tuple[Floats, Floats]:
+        """A (k, d) and b (k,) of the centres, see `thalweg.capsules.distances`."""
+        check_is_fitted(self)
+        return DISTANCES[self.distance].form(self._moved())
+
+    def responsibilities(self, X: Any) -> Floats:
+        """c_ij, how far each row belongs to each cluster; rows add up to 1.   (n, d) -> (n, k)"""
+        problem = self._problem_of(X)
+        return np.asarray(couplings(problem.x, self.distance_form(), self.inverse_temperature_, self._threads()))
+
+    def score_samples(self, X: Any) -> Floats:
+        """Minus the free energy of each row: the higher, the closer to the clusters.   (n, d) -> (n,)"""
+        problem = self._problem_of(X)
+        b = self.inverse_temperature_
+        scores = np.asarray(problem.x @ self.distance_form()[0].T) + self.distance_form()[1]
+        if math.isinf(b):
+            return np.asarray(scores.max(axis=1) - problem.base)
+        from scipy.special import logsumexp
+
+        return np.asarray(logsumexp(b * scores, axis=1) / b - problem.base)
+
+    def score(self, X: Any, y: object = None, sample_weight: Any = None) -> float:
+        """-E(X): the higher, the better the centres suit the rows."""
+        return -self._asked(X, sample_weight).energy
+
+    def _asked(self, X: Any, sample_weight: Any = None) -> Pass:
+        problem = self._problem_of(X, sample_weight)
+        return problem.pass_at(self._moved(), self.inverse_temperature_, sums=False)
+
+    def _problem_of(self, X: Any, sample_weight: Any = None) -> _Problem:
+        check_is_fitted(self)
+        x, w = self._table(X, sample_weight, reset=False)
+        return _problem(x, w, self.distance, self._threads(), self._origin)
+
+    def _table(self, X: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, Floats]:
+        """The checked rows, and their weights in float64."""
+        x = validate_data(self, X, accept_sparse="csr", dtype=DTYPES, order="C", accept_large_sparse=False, reset=reset)
+        w = np.asarray(_check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True))
+        return x, w
+
+    def _threads(self) -> int | None:
+        return None if self.n_jobs is None or self.n_jobs < 0 else max(1, self.n_jobs)
+
+    def _tolerance(self, problem: _Problem) -> float:
+        """Tol in the unit of squared centres, as K-Means of scikit-learn takes it."""
+        if not self.tol:
+            return 0.0
+        w, d = problem.w / problem.w.sum(), problem.x.shape[1]
+        means = np.asarray(problem.x.T @ w).reshape(-1)
+        return float(self.tol * (squares(problem.x) @ w - means @ means) / d)
+
+    def _starts(self, problem: _Problem) -> list[Floats]:
+        """Centres to begin with, in the coordinates of the problem."""
+        random, k = check_random_state(self.random_state), self.n_clusters
+        if not isinstance(self.init, str):
+            given = np.asarray(self.init, np.float64)
+            if given.shape != (k, problem.x.shape[1]) or not np.isfinite(given).all():
+                shape = (k, problem.x.shape[1])
+                msg = f"The shape of the initial centers {given.shape} does not match {shape}, or they are not finite."
+                raise ValueError(msg)
+            return [problem.distance.centre(given - problem.origin, np.ones(k), given)]
+        runs = self.n_init if not isinstance(self.n_init, str) else 1 if self.init == "k-means++" else 10
+        places, weights = merged(problem.given, problem.w)
+        drawn = [draw(problem.x[places], weights, k, self.init, random) for _ in range(runs)]
+        return [problem.distance.centre(centers, np.ones(k), centers) for centers in drawn]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class SphericalKMeans(SoftKMeans):
+    """Clusters of directions: `SoftKMeans` with distance="cosine", hard unless a temperature is given.
+
+    Source: Dhillon and Modha 2001, Machine Learning 42; soft: a mixture of von Mises-Fisher distributions, kappa = b.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        name: allowed for name, allowed in SoftKMeans._parameter_constraints.items() if name != "distance"
+    }
+    distance = "cosine"
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        inverse_temperature: float | str = math.inf,
+        init: Any = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        random_state: Any = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.inverse_temperature = inverse_temperature
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+
+def _run(problem: _Problem, centers: Floats, beta: float, max_iter: int, tol: float, told: Progress) -> _Found:
+    """Rounds until the centres rest. The last pass is at the centres that are returned."""
+    energies, labels = [], None
+    for rounds in range(1, max_iter + 1):
+        now = problem.pass_at(centers, beta)
+        energies.append(now.energy)
+        told(rounds, max_iter, phase="rounds", energy=now.energy)
+        if math.isinf(beta):
+            settled = labels is not None and np.array_equal(now.labels, labels)
+            labels, before, now = now.labels, now, _relocated(problem, now)
+            if settled and now is before:
+                return _Found(centers, energies[:-1], rounds, True, now)
+        moved = problem.distance.centre(now.sums, now.weights, centers)
+        shift = float(((moved - centers) ** 2).sum())
+        centers = moved
+        if shift <= tol:
+            break
+    return _Found(centers, energies, rounds, shift <= tol, problem.pass_at(centers, beta, sums=False))
+
+
+def _relocated(problem: _Problem, now: Pass) -> Pass:
+    """Where clusters have no rows: each gets one of the rows that are farthest from their centres, taken from their clusters."""
+    empty = np.flatnonzero(now.weights == 0)
+    spread = now.least - problem.distance.spread(problem.x)
+    far = np.argsort(-np.where(problem.w > 0, spread, -np.inf), kind="stable")[: len(empty)]
+    far = far[(spread[far] > 0) & (problem.w[far] > 0)]  # rows at their centre have nothing to gain
+    if not len(far):
+        return now
+    sums, weights = now.sums.copy(), now.weights.copy()
+    for j, i in zip(empty, far, strict=False):
+        row = problem.x[[i]]
+        share = problem.w[i] * np.asarray(row.toarray() if hasattr(row, "multiply") else row, np.float64)[0]
+        sums[now.labels[i]] -= share
+        weights[now.labels[i]] -= problem.w[i]
+        sums[j], weights[j] = share, problem.w[i]
+    return Pass(weights, sums, now.energy, now.labels, now.least)
+
+
+def _temperature(problem: _Problem, hard: _Found) -> float:
+    """1 / (2 s^2), s^2 the mean variance of a coordinate within the hard clusters; inf where every row is its centre."""
+    d = problem.x.shape[1]
+    total = float(problem.w @ np.maximum(hard.last.least - problem.distance.spread(problem.x), 0))
+    if not total > 1e-12 * float(problem.w @ np.abs(problem.base - problem.distance.spread(problem.x))):
+        return math.inf
+    per_row = total / float(problem.w.sum())
+    # of unit vectors 1 - cosine is half the squared distance, in one dimension less
+    return float(d if problem.distance is DISTANCES["sqeuclidean"] else max(1, d - 1)) / (2 * per_row)
