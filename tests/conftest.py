@@ -173,3 +173,14 @@ def references() -> Callable[[str], list[str]]:
         return [address for address in parser.found if not address.startswith("#")]
 
     return find
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Two threads of torch on a busy machine wait for each other at every small operation."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -43,7 +43,7 @@ def test_the_rule_of_the_readme_is_a_rule(capsys: pytest.CaptureFixture[str]) ->
 def test_the_api_of_the_docs_is_made_of_every_public_list():
     """optim.dynamics and optim.diagnosis were missing: a face is one module with __all__ that users import."""
     page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
-    faces = ["thalweg.words", "thalweg.energies", "thalweg.optim", "thalweg.capsules"]
+    faces = ["thalweg.words", "thalweg.energies", "thalweg.optim", "thalweg.capsules", "thalweg.capsules.torch"]
     faces += [f"thalweg.optim.{name}" for name in ("ops", "schedules", "torch", "optax", "keras", "dynamics", "diagnosis")]
     for face in faces:
         assert f".. automodule:: {face}\n   :members:\n   :imported-members:\n" in page, face

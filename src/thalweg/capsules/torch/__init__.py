@@ -1,0 +1,13 @@
+"""Capsules for PyTorch: `route` and `squash` for tensors, the layer `Capsules`, and `MarginLoss`."""
+
+from __future__ import annotations
+
+from thalweg.needs import needs
+
+needs("torch", "thalweg.capsules.torch")
+
+from thalweg.capsules.torch.layers import Capsules, MarginLoss
+from thalweg.capsules.torch.lengths import squash
+from thalweg.capsules.torch.routing import route
+
+__all__ = ["Capsules", "MarginLoss", "route", "squash"]
