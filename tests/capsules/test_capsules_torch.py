@@ -14,7 +14,7 @@ from thalweg import capsules  # noqa: E402
 from thalweg.capsules.lengths import LENGTHS  # noqa: E402
 from thalweg.capsules.lengths import squash as squash_numpy  # noqa: E402
 from thalweg.capsules.routing import PRESETS  # noqa: E402
-from thalweg.capsules.torch import Capsules, MarginLoss, route, squash  # noqa: E402
+from thalweg.capsules.torch import Capsules, MarginLoss, full, route, squash  # noqa: E402
 from thalweg.capsules.torch.lengths import LENGTHS as MAPS  # noqa: E402
 from thalweg.capsules.torch.lengths import pulled_back  # noqa: E402
 from thalweg.errors import InputError  # noqa: E402
@@ -75,7 +75,7 @@ def test_values_and_gradients_are_those_of_the_votes(iterations: int, n: int, ro
     u = normal(4, n, 6, requires_grad=True)
     mask = torch.rand(4, n, generator=torch.Generator().manual_seed(1)) < 0.7 if masked else None
     fast = Capsules(6, 5, 3, routing=routing, iterations=iterations, dtype=torch.float64)
-    plain = Capsules(6, 5, 3, routing=routing, iterations=iterations, dtype=torch.float64, votes=True)
+    plain = Capsules(6, 5, 3, routing=routing, iterations=iterations, dtype=torch.float64, keep_votes=True)
     plain.load_state_dict(fast.state_dict())
     g = normal(4, 5, 3, seed=2)
     found = []
@@ -93,6 +93,24 @@ def test_other_members_of_the_family_pass_gradcheck_without_votes(given: dict[st
     layer = Capsules(4, 3, 2, dtype=torch.float64, **given)
     u = normal(2, 5, 4, requires_grad=True)
     assert torch.autograd.gradcheck(lambda u, w: torch.func.functional_call(layer, {"weight": w}, (u,)), (u, layer.weight))
+
+
+@every_routing
+@pytest.mark.parametrize("masked", [False, True])
+def test_full_weights_in_chunks_are_full_weights_at_once(routing: str, masked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(full.CHUNK, "cpu", 2 * 9 * 5 * 3 * 8)  # two samples
+    u = normal(5, 9, 6, requires_grad=True)
+    mask = torch.rand(5, 9, generator=torch.Generator().manual_seed(1)) < 0.7 if masked else None
+    given: dict[str, Any] = {"weights": "full", "n_inputs": 9, "routing": routing, "dtype": torch.float64}
+    chunked, whole = Capsules(6, 5, 3, **given), Capsules(6, 5, 3, keep_votes=True, **given)
+    whole.load_state_dict(chunked.state_dict())
+    g = normal(5, 5, 3, seed=2)
+    found = []
+    for layer in (chunked, whole):
+        v, c = layer(u, mask, return_couplings=True)
+        found.append([v, c, *torch.autograd.grad((v * g).sum(), [u, layer.weight])])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), rtol=1e-10, atol=1e-12)
 
 
 def test_the_gradient_of_the_last_pass_alone_is_another_and_is_asked_for() -> None:

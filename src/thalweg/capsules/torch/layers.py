@@ -2,12 +2,14 @@
 
     votes u_ij = W_j u_i ("shared"), W_j W~_i u_i ("factored") or W_ij u_i ("full");    v = route(votes)
 
-Shared and factored weights never form the votes (`shared`). Sources: Sabour, Frosst and Hinton 2017, arXiv 1710.09829; Su 2018,
+Shared and factored weights never form the votes (`shared`), full ones a few samples at a time (`full`).
+Sources: Sabour, Frosst and Hinton 2017, arXiv 1710.09829; Su 2018,
 kexue.fm 4819 and 5112.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -15,9 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.capsules.routing import settings
+from thalweg.capsules.torch.full import Full, votes
 from thalweg.capsules.torch.lengths import squash
-from thalweg.capsules.torch.routing import check_gradient, route, weights
-from thalweg.capsules.torch.shared import Shared, passes
+from thalweg.capsules.torch.routing import check_gradient, passes, route, weights
+from thalweg.capsules.torch.shared import Shared
+from thalweg.capsules.torch.shared import passes as shared_passes
 from thalweg.errors import InputError, whole_number
 
 WEIGHTS = ("shared", "factored", "full")
@@ -28,7 +32,7 @@ class Capsules(nn.Module):  # type: ignore[misc]  # torch is untyped here
 
     weights: "shared" takes any n; "factored" and "full" have weights for each of n_inputs, and so see position. routing and the
     settings that follow (iterations, update, inside, ...) are those of `thalweg.capsules.route`. gradient: "unroll" or "last".
-    votes: form the votes also where they can be done without (the plain form, for comparison; all of autograd works on it).
+    keep_votes: form all votes and keep them (the plain form, for comparison; all of autograd works on it).
     Raises InputError for what is not allowed.
     """
 
@@ -42,7 +46,7 @@ class Capsules(nn.Module):  # type: ignore[misc]  # torch is untyped here
         n_inputs: int | None = None,
         routing: str = "su2018",
         gradient: str = "unroll",
-        votes: bool = False,
+        keep_votes: bool = False,
         device: Any = None,
         dtype: Any = None,
         **given: Any,
@@ -58,7 +62,7 @@ class Capsules(nn.Module):  # type: ignore[misc]  # torch is untyped here
             raise InputError(msg)
         check_gradient(gradient)
         self.in_dim, self.n_capsules, self.out_dim, self.n_inputs = in_dim, n_capsules, out_dim, n_inputs
-        self.weights, self.routing, self.gradient, self.votes, self.given = weights, routing, gradient, votes, dict(given)
+        self.weights, self.routing, self.gradient, self.keep_votes, self.given = weights, routing, gradient, keep_votes, dict(given)
         self.settings = settings(routing, given)
         made = {"device": device, "dtype": dtype}
         shape = (n_capsules, out_dim, in_dim) if weights != "full" else (n_inputs, n_capsules, out_dim, in_dim)
@@ -94,20 +98,21 @@ class Capsules(nn.Module):  # type: ignore[misc]  # torch is untyped here
     def _routed(self, u: Tensor, mask: Tensor | None, return_couplings: bool) -> Any:
         if self.inner is not None:
             u = torch.einsum("noi,bni->bno", self.inner, u)
-        fast = self.weights != "full" and not self.votes and self.gradient == "unroll" and self._algebraic()
-        if not fast:
+        if self.keep_votes or self.gradient != "unroll" or not (self.weights == "full" or self._algebraic()):
             sizes = "nkoi,bni->bnko" if self.weights == "full" else "koi,bni->bnko"
-            formed = torch.einsum(sizes, self.weight, u)
             return route(
-                formed, routing=self.routing, mask=mask, gradient=self.gradient, return_couplings=return_couplings, **self.given
-            )
-        chosen = self.settings
-        w = weights(u.shape[:-1], u, None, mask)
-        accumulates = chosen["update"] == "accumulate"
-        rate = chosen["step"] if accumulates else chosen["inverse_temperature"]
-        numbers = (chosen["iterations"], chosen["update"], chosen["inside"], chosen["squash_constant"], float(rate))
-        form = passes if torch.compiler.is_compiling() else Shared.apply  # a compiler makes a backward pass of its own
-        s, c = form(u, self.weight, w, *numbers)[:2]
+                torch.einsum(sizes, self.weight, u),
+                routing=self.routing, mask=mask, gradient=self.gradient, return_couplings=return_couplings, **self.given,
+            )  # fmt: skip
+        chosen, w = self.settings, weights(u.shape[:-1], u, None, mask)
+        compiled = torch.compiler.is_compiling()  # a compiler makes a backward pass of its own
+        if self.weights == "full":
+            routed = functools.partial(passes, chosen=chosen)
+            s, c = routed(votes(u, self.weight), w) if compiled else Full.apply(u, self.weight, w, routed)
+        else:
+            rate = chosen["step"] if chosen["update"] == "accumulate" else chosen["inverse_temperature"]
+            numbers = (chosen["iterations"], chosen["update"], chosen["inside"], chosen["squash_constant"], float(rate))
+            s, c = (shared_passes if compiled else Shared.apply)(u, self.weight, w, *numbers)[:2]
         v = s if chosen["squash"] is None else squash(s, chosen["squash"], chosen["squash_constant"])
         if not return_couplings:
             return v

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -35,31 +36,43 @@ def route(
         msg = f"votes of shape {tuple(votes.shape)}: they are (..., inputs, outputs, dimension)"
         raise InputError(msg)
     w = weights(votes.shape[:-2], votes, input_weights, mask)
-    u = votes.transpose(-2, -3)  # (..., k, n, d), in which sums and agreements are products of matrices
-    source = u.detach() if gradient == "last" else u
-    k = votes.shape[-2]
-    logits = votes.new_zeros(()) if initial_logits is None else initial_logits.transpose(-1, -2)
-    c = torch.softmax(logits.expand(u.shape[:-1]), -2)
-    for left in reversed(range(chosen["iterations"])):
-        s, mean = _sums(u if not left else source, c, w, chosen["aggregate"])
-        if left:
-            if mean:
-                agreement = -((source - s[..., None, :]) ** 2).sum(-1)
-            else:
-                v = squash(s, chosen["inside"], chosen["squash_constant"])
-                agreement = torch.matmul(source, v[..., None])[..., 0]  # (..., k, n)
-            if chosen["update"] == "accumulate":
-                logits = logits + chosen["step"] * agreement
-                c = torch.softmax(logits, -2)
-            elif math.isinf(chosen["inverse_temperature"]):
-                c = torch.nn.functional.one_hot(agreement.argmax(-2), k).transpose(-1, -2).to(u.dtype)
-            else:
-                c = torch.softmax(chosen["inverse_temperature"] * agreement, -2)
+    logits = None if initial_logits is None else initial_logits.transpose(-1, -2)
+    s, c = passes(votes.transpose(-2, -3), w, chosen, logits, last=gradient == "last")
     v = s if chosen["squash"] is None else squash(s, chosen["squash"], chosen["squash_constant"])
     if not return_couplings:
         return v
     shown = c.transpose(-1, -2)
     return v, shown if w is None else shown * (w > 0)[..., None]
+
+
+def passes(
+    u: Tensor, w: Tensor | None, chosen: Mapping[str, Any], logits: Tensor | None = None, *, last: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The sums s (..., k, d) and couplings (..., k, n) of the last pass.
+
+    u (..., k, n, d): votes in the layout in which sums and agreements are products of matrices; chosen: of `settings`; last: the
+    couplings of the last pass are constants.
+    """
+    source, k = u.detach() if last else u, u.shape[-3]
+    logits = u.new_zeros(()) if logits is None else logits
+    c = torch.softmax(logits.expand(u.shape[:-1]), -2)
+    for left in reversed(range(chosen["iterations"])):
+        s, mean = _sums(source if left else u, c, w, chosen["aggregate"])
+        if not left:
+            break
+        if mean:
+            agreement = -((source - s[..., None, :]) ** 2).sum(-1)
+        else:
+            v = squash(s, chosen["inside"], chosen["squash_constant"])
+            agreement = torch.matmul(source, v[..., None])[..., 0]  # (..., k, n)
+        if chosen["update"] == "accumulate":
+            logits = logits + chosen["step"] * agreement
+            c = torch.softmax(logits, -2)
+        elif math.isinf(chosen["inverse_temperature"]):
+            c = torch.nn.functional.one_hot(agreement.argmax(-2), k).transpose(-1, -2).to(u.dtype)
+        else:
+            c = torch.softmax(chosen["inverse_temperature"] * agreement, -2)
+    return s, c
 
 
 def check_gradient(gradient: str) -> None:
