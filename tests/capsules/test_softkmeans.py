@@ -297,6 +297,14 @@ def test_constant_rows_one_row_and_rows_of_zeros_have_an_energy(distance: str) -
             assert np.isfinite(model.free_energy_)
 
 
+@pytest.mark.parametrize("beta", ["auto", 1.0, math.inf])
+def test_numbers_whose_squares_overflow_are_refused(beta: Any) -> None:
+    x = np.array([[1e30], [-1e30], [2e30]], np.float32)
+    with pytest.raises(ValueError, match="do not fit in float32: bring its columns to a smaller scale"):
+        SoftKMeans(2, inverse_temperature=beta).fit(x)
+    assert np.isfinite(SoftKMeans(2, inverse_temperature=math.inf).fit(x.astype(np.float64)).inertia_)
+
+
 def test_fewer_different_rows_than_clusters_are_told() -> None:
     with pytest.warns(ConvergenceWarning, match=r"distinct clusters \(2\) found smaller than n_clusters \(3\)"):
         SoftKMeans(3, inverse_temperature=math.inf).fit(np.array([[0.0], [0], [1], [1]]))

@@ -145,7 +145,8 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         def best(starts: list[Floats], beta: float) -> _Found:
             return min((_run(problem, start, beta, self.max_iter, tol, told) for start in starts), key=lambda run: run.last.energy)
 
-        with one_blas_thread():  # for all rounds: taking and leaving it costs milliseconds
+        # BLAS is held for all rounds: taking and leaving it costs milliseconds. What overflows is told by `_run`.
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             if isinstance(self.inverse_temperature, str):
                 found = best(self._starts(problem), math.inf)
                 beta = _temperature(problem, found)
@@ -304,6 +305,9 @@ def _run(problem: _Problem, centers: Floats, beta: float, max_iter: int, tol: fl
     energies, labels = [], None
     for rounds in range(1, max_iter + 1):
         now = problem.pass_at(centers, beta)
+        if not math.isfinite(now.energy):
+            msg = f"the squares of X do not fit in {problem.x.dtype}: bring its columns to a smaller scale"
+            raise ValueError(msg)
         energies.append(now.energy)
         told(rounds, max_iter, phase="rounds", energy=now.energy)
         if math.isinf(beta):
@@ -322,6 +326,8 @@ def _run(problem: _Problem, centers: Floats, beta: float, max_iter: int, tol: fl
 def _relocated(problem: _Problem, now: Pass) -> Pass:
     """Where clusters have no rows: each gets one of the rows that are farthest from their centres, taken from their clusters."""
     empty = np.flatnonzero(now.weights == 0)
+    if not len(empty):
+        return now
     spread = now.least - problem.distance.spread(problem.x)
     far = np.argsort(-np.where(problem.w > 0, spread, -np.inf), kind="stable")[: len(empty)]
     far = far[(spread[far] > 0) & (problem.w[far] > 0)]  # rows at their centre have nothing to gain

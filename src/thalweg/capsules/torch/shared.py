@@ -67,7 +67,9 @@ class Shared(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped
         iterations, update, inside, constant, rate = ctx.numbers
         k, g = weight.shape[0], grads[0]
         g_weight, run = torch.zeros_like(weight), torch.zeros_like(g)
-        left, right = [], []
+        width = 2 * k * (iterations - 1)
+        left = u.new_empty(u.shape[0], width + 1, u.shape[1])  # left and right: of the product that gives the gradient of U
+        right: list[Tensor] = []
         for t in reversed(range(iterations - 1)):
             before, total, p, c, m = kept[5 * t : 5 * t + 5]
             g_weight += _outer(g, m)
@@ -80,13 +82,14 @@ class Shared(torch.autograd.Function):  # type: ignore[misc]  # torch is untyped
             g_p = torch.matmul(d, u)
             g_weight += _outer(total, g_p)
             run = run + _apply(g_p, weight) if update == "accumulate" else _apply(g_p, weight)
-            left += [shares, d]
+            place = k * len(right)
+            left[:, place : place + k], left[:, place + k : place + 2 * k] = shares, d
             right += [h, p]
             g = pulled_back(before, run, inside, constant)
-        left.append(torch.ones_like(u[:, None, :, 0]) if w is None else w[:, None])
+        left[:, -1] = 1.0 if w is None else w
         right.append(_back(g, weight).sum(1, keepdim=True) / k)
         g_weight += _outer(g, start[:, None].expand(-1, k, -1))
-        g_u = torch.matmul(torch.cat(left, 1).transpose(1, 2), torch.cat(right, 1))
+        g_u = torch.matmul(left.transpose(1, 2), torch.cat(right, 1))
         return g_u, g_weight, None, None, None, None, None, None
 
 
