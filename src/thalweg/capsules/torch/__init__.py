@@ -1,4 +1,4 @@
-"""Capsules for PyTorch: `route` and `squash` for tensors, the layer `Capsules`, and `MarginLoss`."""
+"""Capsules for PyTorch: `route` and `squash` for tensors, the layer `Capsules`, `MarginLoss`, and networks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ needs("torch", "thalweg.capsules.torch")
 
 from thalweg.capsules.torch.layers import Capsules, MarginLoss
 from thalweg.capsules.torch.lengths import squash
+from thalweg.capsules.torch.networks import CapsNet, Decoder, PairNet, PrimaryCapsules, Seen
 from thalweg.capsules.torch.routing import route
 
-__all__ = ["Capsules", "MarginLoss", "route", "squash"]
+__all__ = ["CapsNet", "Capsules", "Decoder", "MarginLoss", "PairNet", "PrimaryCapsules", "Seen", "route", "squash"]
