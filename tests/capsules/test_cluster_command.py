@@ -62,6 +62,15 @@ def test_hard_clusters_have_no_temperature_and_a_result_is_not_overwritten() -> 
     assert run(*given, "--overwrite").exit_code == 0
 
 
+def test_annealing_tells_its_splits() -> None:
+    np.save("x.npy", blobs())
+    result = run("x.npy", "--n-clusters", "3", "--anneal", "--out", "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    splits = json.loads(result.stdout)["result"]["splits"]
+    assert [centers for _, centers in splits][-1] == 3
+    assert splits == sorted(splits)
+
+
 def test_the_command_of_the_tour_and_of_the_help_works_as_typed() -> None:
     result = run("digits", "--n-clusters", "10", "--out", "out")
     assert result.exit_code == 0, result.stderr
@@ -156,6 +165,7 @@ def test_hostile_arrays_are_one_line() -> None:
         (("x.npy", "--n-clusters", "2", "--inverse-temperature", "-1"), 2, "'-1' is not a number above 0, inf"),
         (("x.npy", "--n-clusters", "2", "--inverse-temperature", "nan"), 2, "'nan' is not a number above 0, inf"),
         (("x.npy", "--n-clusters", "2", "--columns", "x9"), 1, "has no column 'x9'"),
+        (("x.npy", "--n-clusters", "2", "--anneal", "--distance", "cosine"), 2, "--anneal is for --distance sqeuclidean"),
         (("nowhere.npy", "--n-clusters", "2"), 1, "there is no file 'nowhere.npy'"),
     ],
 )

@@ -265,6 +265,47 @@ def test_its_answers_agree_with_each_other() -> None:
     assert model.get_feature_names_out().tolist() == [f"softkmeans{j}" for j in range(4)]
 
 
+# ---- annealing
+
+
+def test_annealing_parts_two_heaps_at_the_critical_temperature() -> None:
+    """u = +-1: b_c = 1/2, and the centres then are those of the closed form, m = tanh(2 b m)."""
+    x = np.repeat([[1.0], [-1.0]], 50, axis=0)
+    model = SoftKMeans(2, inverse_temperature=1.0, anneal=(0.2, 1.05), tol=0, max_iter=500)
+    quiet(model, x)
+    [(beta, centers)] = model.splits_
+    assert centers == 2
+    assert 0.5 < beta < 0.5 * 1.05**2
+    np.testing.assert_allclose(np.sort(model.cluster_centers_.ravel()), [-0.9575040240772688, 0.9575040240772688], atol=1e-6)
+
+
+def test_annealing_finds_what_chance_may_miss() -> None:
+    """Ten heaps in a row: each of 20 seeds ends at the energy of the ten heaps, where random rows as a start miss it."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(center, 0.3, (40, 2)) for center in 5 * np.arange(10)])
+    means = np.array([x[40 * j : 40 * j + 40].mean(axis=0) for j in range(10)])
+    best = energy.distances(x, means).min(axis=1).sum()
+    drawn, followed = (
+        [quiet(SoftKMeans(10, inverse_temperature=math.inf, random_state=seed, **how), x).inertia_ for seed in range(20)]
+        for how in ({"init": "random", "n_init": 1}, {"anneal": "critical"})
+    )
+    assert max(followed) == pytest.approx(best, rel=1e-6)
+    assert max(drawn) > 1.5 * best
+    model = SoftKMeans(10, anneal="critical").fit(x)
+    assert [centers for _, centers in model.splits_] == sorted({centers for _, centers in model.splits_})
+    assert model.splits_[-1][1] == 10
+    sparse = quiet(SoftKMeans(10, inverse_temperature=math.inf, anneal="critical"), csr_array(x))
+    assert sparse.inertia_ == pytest.approx(best, rel=1e-6)
+
+
+@pytest.mark.parametrize("given_", [(0, 2), (1, 1), (1,), (1, float("inf")), (float("nan"), 2), ("a", 2)])
+def test_an_anneal_that_is_no_schedule_is_refused(given_: Any) -> None:
+    with pytest.raises(ValueError, match="it is 'critical' or"):
+        SoftKMeans(2, anneal=given_).fit(blobs())
+    with pytest.raises(ValueError, match="anneal is for distance='sqeuclidean'"):
+        SoftKMeans(2, anneal="critical", distance="cosine").fit(blobs())
+
+
 # ---- wrong and odd input
 
 

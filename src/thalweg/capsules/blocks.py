@@ -24,7 +24,7 @@ from thalweg.capsules.distances import Floats, Rows
 from thalweg.jit import kernel
 from thalweg.threads import blocks, run_tasks
 
-HARD_BLOCK, BLOCK = 1 << 14, 1 << 17  # scores of a block: what one product and a scan like best, what two products do
+BLOCK = 1 << 17  # scores of a block: half a MiB in float32
 TASKS = 16  # parts of the rows that threads take, whatever their number: the same bits for any
 SMALL = 1 << 20  # multiplications of a pass
 
@@ -146,7 +146,7 @@ def one_pass(
     weights = w.astype(x.dtype)
 
     def part(first: int, last: int) -> tuple[Floats, Floats]:
-        room = Room(min(max(1, (HARD_BLOCK if math.isinf(beta) else BLOCK) // k), last - first), k, x.dtype)
+        room = Room(min(max(1, BLOCK // k), last - first), k, x.dtype)
         held, total = np.zeros(k), np.zeros((k, d))
         for start, stop in blocks(last - first, len(room.scores)):
             rows = slice(first + start, first + stop)

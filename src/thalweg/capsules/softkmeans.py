@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -23,57 +22,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from thalweg.capsules.blocks import Pass, couplings, one_pass
-from thalweg.capsules.distances import DISTANCES, Distance, Floats, Rows, squares
+from thalweg.capsules.annealing import FACTOR, annealed, critical
+from thalweg.capsules.blocks import Pass, couplings
+from thalweg.capsules.distances import DISTANCES, Floats, Rows, squares
+from thalweg.capsules.rounds import Found, Problem, natural_temperature, problem_of, run
 from thalweg.capsules.starts import draw, merged
 from thalweg.progress import Progress
 from thalweg.threads import one_blas_thread
 
 DTYPES = [np.float64, np.float32]
-FAR = 100.0  # |mean|^2 over the variance from which coordinates are taken from the mean
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """Rows as their distance takes them, moved by `origin` where that is allowed, so that large coordinates cost no digits."""
-
-    given: Rows
-    x: Rows
-    base: Floats
-    w: Floats
-    distance: Distance
-    origin: Floats
-    threads: int | None
-
-    def pass_at(self, centers: Floats, beta: float, *, sums: bool = True) -> Pass:
-        return one_pass(self.x, self.base, self.distance.form(centers), beta, self.w, self.threads, sums=sums)
-
-
-@dataclass
-class _Found:
-    """A run: centres, how it went, and the pass at its end."""
-
-    centers: Floats
-    energies: list[float]
-    rounds: int
-    converged: bool
-    last: Pass
-
-
-def _problem(x: Rows, w: Floats, name: str, threads: int | None, origin: Floats | None = None) -> _Problem:
-    chosen = DISTANCES[name]
-    if origin is None:
-        origin = _origin(x, w) if name == "sqeuclidean" and not hasattr(x, "multiply") else np.zeros(x.shape[1])
-    rows = chosen.rows(x - origin.astype(x.dtype) if origin.any() else x)
-    return _Problem(x, rows, chosen.base(rows), w, chosen, origin.astype(x.dtype).astype(np.float64), threads)
-
-
-def _origin(x: Rows, w: Floats) -> Floats:
-    """The mean of rows that are far from zero for their spread, else zero: whole numbers stay whole, and their ties ties."""
-    mean = np.average(x, axis=0, weights=w).astype(np.float64)
-    square = float(mean @ mean)
-    variance = float(np.average(squares(x), weights=w)) - square
-    return mean if square > FAR * variance else np.zeros_like(mean)
 
 
 class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # untyped
@@ -83,10 +40,13 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     "sqeuclidean" |u - v|^2, "cosine" 1 - <u, v> of unit vectors, "inner" -<u, v/|v|>. init: "k-means++", "random" or centres.
     n_init: runs with new starts, of which the lowest energy is kept ("auto": 1 for k-means++ and given centres, else 10). A run
     ends after max_iter rounds, or when the centres move by less than tol (relative to the variance of the columns). A hard cluster
-    that loses all its rows starts anew at the row farthest from its centre. n_jobs: threads; the result has the same bits for any.
+    that loses all its rows starts anew at the row farthest from its centre. anneal: "critical" follows the minimum from the
+    temperature at which all centres stand together, or (b, factor) from another, in place of init ("sqeuclidean" alone); what it
+    finds hardly depends on chance. n_jobs: threads; the result has the same bits for any.
 
     After fit: `cluster_centers_` (k, d), `labels_` (n,) the nearest centre of each row, `inertia_` the sum of the distances to it,
-    `free_energy_` E, `energy_path_` E before each round and at the end, `n_iter_`, `inverse_temperature_`. `predict` of the rows
+    `free_energy_` E, `energy_path_` E before each round and at the end, `n_iter_`, `inverse_temperature_`, and with anneal
+    `splits_`: from which inverse temperature on there were how many centres. `predict` of the rows
     that were fitted is `labels_`. Source: Su 2018, kexue.fm 5112; deterministic annealing: Rose, Gurewitz and Fox 1990.
     """
 
@@ -99,6 +59,7 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
+        "anneal": [None, StrOptions({"critical"}), tuple],
         "n_jobs": [None, Integral],
     }
 
@@ -112,12 +73,14 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        anneal: str | tuple[float, float] | None = None,
         random_state: Any = 0,
         n_jobs: int | None = None,
     ) -> None:
         self.n_clusters = n_clusters
         self.inverse_temperature = inverse_temperature
         self.distance = distance
+        self.anneal = anneal
         self.init = init
         self.n_init = n_init
         self.max_iter = max_iter
@@ -139,25 +102,40 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         if len(w) < self.n_clusters:
             msg = f"n_samples={len(w)} should be >= n_clusters={self.n_clusters}."
             raise ValueError(msg)
-        problem = _problem(x, w, self.distance, self._threads())
+        problem = problem_of(x, w, self.distance, self._threads())
         tol, told = self._tolerance(problem), progress or (lambda *_, **__: None)
 
-        def best(starts: list[Floats], beta: float) -> _Found:
-            return min((_run(problem, start, beta, self.max_iter, tol, told) for start in starts), key=lambda run: run.last.energy)
+        def best(starts: list[Floats], beta: float) -> Found:
+            return min((run(problem, start, beta, self.max_iter, tol, told) for start in starts), key=lambda run: run.last.energy)
 
         # BLAS is held for all rounds: taking and leaving it costs milliseconds. What overflows is told by `_run`.
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+            found: Found | None
             if isinstance(self.inverse_temperature, str):
                 found = best(self._starts(problem), math.inf)
-                beta = _temperature(problem, found)
+                beta = natural_temperature(problem, found)
                 found = found if math.isinf(beta) else best([found.centers], beta)
             else:
                 beta = float(self.inverse_temperature)
-                found = best(self._starts(problem), beta)
+                found = best(self._starts(problem), beta) if self.anneal is None else None
+            if self.anneal is not None:
+                found = self._annealed(problem, beta, tol, told)
+            assert found is not None
             self._keep(problem, found, beta)
         return self
 
-    def _keep(self, problem: _Problem, found: _Found, beta: float) -> None:
+    def _annealed(self, problem: Problem, beta: float, tol: float, told: Progress) -> Found:
+        """The minimum at beta, followed from a higher temperature."""
+        if self.distance != "sqeuclidean":
+            msg = f"anneal is for distance='sqeuclidean', not {self.distance!r}"
+            raise ValueError(msg)
+        start, factor = (critical(problem), FACTOR) if self.anneal == "critical" else _schedule(self.anneal)
+        random = check_random_state(self.random_state)
+        found, splits = annealed(problem, self.n_clusters, beta, start, factor, random, (self.max_iter, tol), told)
+        self.splits_ = [(split.inverse_temperature, split.centers) for split in splits]
+        return found
+
+    def _keep(self, problem: Problem, found: Found, beta: float) -> None:
         k = len(found.centers)
         self.cluster_centers_ = np.ascontiguousarray(found.centers + problem.origin, problem.x.dtype)
         self._origin = problem.origin
@@ -223,10 +201,10 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         problem = self._problem_of(X, sample_weight)
         return problem.pass_at(self._moved(), self.inverse_temperature_, sums=False)
 
-    def _problem_of(self, X: Any, sample_weight: Any = None) -> _Problem:
+    def _problem_of(self, X: Any, sample_weight: Any = None) -> Problem:
         check_is_fitted(self)
         x, w = self._table(X, sample_weight, reset=False)
-        return _problem(x, w, self.distance, self._threads(), self._origin)
+        return problem_of(x, w, self.distance, self._threads(), self._origin)
 
     def _table(self, X: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, Floats]:
         """The checked rows, and their weights in float64."""
@@ -237,7 +215,7 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     def _threads(self) -> int | None:
         return None if self.n_jobs is None or self.n_jobs < 0 else max(1, self.n_jobs)
 
-    def _tolerance(self, problem: _Problem) -> float:
+    def _tolerance(self, problem: Problem) -> float:
         """Tol in the unit of squared centres, as K-Means of scikit-learn takes it."""
         if not self.tol:
             return 0.0
@@ -245,7 +223,7 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         means = np.asarray(problem.x.T @ w).reshape(-1)
         return float(self.tol * (squares(problem.x) @ w - means @ means) / d)
 
-    def _starts(self, problem: _Problem) -> list[Floats]:
+    def _starts(self, problem: Problem) -> list[Floats]:
         """Centres to begin with, in the coordinates of the problem."""
         random, k = check_random_state(self.random_state), self.n_clusters
         if not isinstance(self.init, str):
@@ -267,6 +245,18 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         return tags
 
 
+def _schedule(given: Any) -> tuple[float, float]:
+    """(b, factor). Raises ValueError for what is not."""
+    try:
+        start, factor = map(float, given)
+    except (TypeError, ValueError):
+        start, factor = 0.0, 0.0
+    if not (start > 0 and math.isfinite(start) and 1 < factor < math.inf):
+        msg = f"anneal={given!r}: it is 'critical' or (inverse temperature to begin with, factor above 1)"
+        raise ValueError(msg)
+    return start, factor
+
+
 class SphericalKMeans(SoftKMeans):
     """Clusters of directions: `SoftKMeans` with distance="cosine", hard unless a temperature is given.
 
@@ -274,9 +264,9 @@ class SphericalKMeans(SoftKMeans):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        name: allowed for name, allowed in SoftKMeans._parameter_constraints.items() if name != "distance"
+        name: allowed for name, allowed in SoftKMeans._parameter_constraints.items() if name not in ("distance", "anneal")
     }
-    distance = "cosine"
+    distance, anneal = "cosine", None
 
     def __init__(
         self,
@@ -298,57 +288,3 @@ class SphericalKMeans(SoftKMeans):
         self.tol = tol
         self.random_state = random_state
         self.n_jobs = n_jobs
-
-
-def _run(problem: _Problem, centers: Floats, beta: float, max_iter: int, tol: float, told: Progress) -> _Found:
-    """Rounds until the centres rest. The last pass is at the centres that are returned."""
-    energies, labels = [], None
-    for rounds in range(1, max_iter + 1):
-        now = problem.pass_at(centers, beta)
-        if not math.isfinite(now.energy):
-            msg = f"the squares of X do not fit in {problem.x.dtype}: bring its columns to a smaller scale"
-            raise ValueError(msg)
-        energies.append(now.energy)
-        told(rounds, max_iter, phase="rounds", energy=now.energy)
-        if math.isinf(beta):
-            settled = labels is not None and np.array_equal(now.labels, labels)
-            labels, before, now = now.labels, now, _relocated(problem, now)
-            if settled and now is before:
-                return _Found(centers, energies[:-1], rounds, True, now)
-        moved = problem.distance.centre(now.sums, now.weights, centers)
-        shift = float(((moved - centers) ** 2).sum())
-        centers = moved
-        if shift <= tol:
-            break
-    return _Found(centers, energies, rounds, shift <= tol, problem.pass_at(centers, beta, sums=False))
-
-
-def _relocated(problem: _Problem, now: Pass) -> Pass:
-    """Where clusters have no rows: each gets one of the rows that are farthest from their centres, taken from their clusters."""
-    empty = np.flatnonzero(now.weights == 0)
-    if not len(empty):
-        return now
-    spread = now.least - problem.distance.spread(problem.x)
-    far = np.argsort(-np.where(problem.w > 0, spread, -np.inf), kind="stable")[: len(empty)]
-    far = far[(spread[far] > 0) & (problem.w[far] > 0)]  # rows at their centre have nothing to gain
-    if not len(far):
-        return now
-    sums, weights = now.sums.copy(), now.weights.copy()
-    for j, i in zip(empty, far, strict=False):
-        row = problem.x[[i]]
-        share = problem.w[i] * np.asarray(row.toarray() if hasattr(row, "multiply") else row, np.float64)[0]
-        sums[now.labels[i]] -= share
-        weights[now.labels[i]] -= problem.w[i]
-        sums[j], weights[j] = share, problem.w[i]
-    return Pass(weights, sums, now.energy, now.labels, now.least)
-
-
-def _temperature(problem: _Problem, hard: _Found) -> float:
-    """1 / (2 s^2), s^2 the mean variance of a coordinate within the hard clusters; inf where every row is its centre."""
-    d = problem.x.shape[1]
-    total = float(problem.w @ np.maximum(hard.last.least - problem.distance.spread(problem.x), 0))
-    if not total > 1e-12 * float(problem.w @ np.abs(problem.base - problem.distance.spread(problem.x))):
-        return math.inf
-    per_row = total / float(problem.w.sum())
-    # of unit vectors 1 - cosine is half the squared distance, in one dimension less
-    return float(d if problem.distance is DISTANCES["sqeuclidean"] else max(1, d - 1)) / (2 * per_row)

@@ -14,7 +14,7 @@ import click
 
 from thalweg import options
 from thalweg.console import Console
-from thalweg.errors import InputError
+from thalweg.errors import InputError, UsageError
 from thalweg.files import atomic, check_output, write_pages
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Temperature(click.ParamType):  # type: ignore[type-arg]
 @options.option("--columns", metavar="A,B,...", help="The columns to take, by name or number.  [default: all]")
 @options.option("--array", metavar="NAME", help="Which array of an .npz is the table.")
 @options.option("--n-init", type=options.Number(int, low=1), default=1, metavar="N", help="Starts, of which the best is kept.")
+@options.option("--anneal", is_flag=True, help="Follow the clusters from the temperature at which they are one.")
 @options.option("--max-iter", type=options.Number(int, low=1), default=300, help="Rounds at most.", advanced=True)
 @options.option("--tol", type=options.Number(float, low=0), default=1e-4, help="How still centres have to be.", advanced=True)
 @options.seed_option
@@ -75,6 +76,7 @@ def cluster(
     columns: str | None,
     array: str | None,
     n_init: int,
+    anneal: bool,
     max_iter: int,
     tol: float,
     seed: int,
@@ -90,6 +92,9 @@ def cluster(
     energy.csv (a line for each round), picture.svg and manifest.json. Columns are taken as they are: bring them to one scale
     first where their units differ.
     """
+    if anneal and distance != "sqeuclidean":
+        msg = f"--anneal is for --distance sqeuclidean, not {distance}"
+        raise UsageError(msg)
     check_output(out, overwrite)
     console = Console(json=json, quiet=quiet, command="capsules cluster")
     from thalweg.capsules import tables
@@ -101,6 +106,7 @@ def cluster(
         raise InputError(msg)
     model = SoftKMeans(
         n_clusters, inverse_temperature=inverse_temperature, distance=distance, n_init=n_init, max_iter=max_iter, tol=tol,
+        anneal="critical" if anneal else None,
         random_state=seed % 2**32, n_jobs=threads,
     )  # fmt: skip
     with console.progress() as progress, warnings.catch_warnings(record=True) as told:
@@ -115,6 +121,7 @@ def cluster(
     value = {
         "out": out, "rows": len(table.x), "columns": len(table.columns), "inverse_temperature": b if math.isfinite(b) else "inf",
         "free_energy": model.free_energy_, "inertia": model.inertia_, "rounds": model.n_iter_, "sizes": sizes,
+        "splits": getattr(model, "splits_", None),
     }  # fmt: skip
 
     def show() -> None:
