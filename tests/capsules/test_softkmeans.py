@@ -265,6 +265,48 @@ def test_its_answers_agree_with_each_other() -> None:
     assert model.get_feature_names_out().tolist() == [f"softkmeans{j}" for j in range(4)]
 
 
+# ---- streams
+
+
+def test_hard_clusters_of_a_stream_are_means_of_all_rows_that_they_were_given() -> None:
+    x = blobs(300, 3, 2)
+    model = SoftKMeans(3, inverse_temperature=math.inf, init=x[:3])
+    sums, weights, centers = np.zeros((3, 2)), np.zeros(3), x[:3]
+    for rows in np.split(x, 6):
+        nearest = energy.distances(rows, centers).argmin(axis=1)
+        for row, j in zip(rows, nearest, strict=True):
+            sums[j] += row
+            weights[j] += 1
+        centers = sums / weights[:, None]
+        np.testing.assert_allclose(model.partial_fit(rows).cluster_centers_, centers, rtol=1e-12)
+    assert model.n_batches_ == len(model.energy_path_) == 6
+
+
+@pytest.mark.parametrize("beta", ["auto", math.inf])
+def test_a_stream_finds_the_clusters_of_the_whole(beta: Any) -> None:
+    rng = np.random.default_rng(0)
+    places = np.array([[0.0, 0], [6, 0], [0, 6]])
+    model = SoftKMeans(3, inverse_temperature=beta)
+    for _ in range(60):
+        model.partial_fit(places[rng.integers(3, size=50)] + rng.normal(size=(50, 2)))
+    distances = energy.distances(model.cluster_centers_, places)
+    assert sorted(distances.argmin(axis=1)) == [0, 1, 2]
+    assert distances.min(axis=1).max() < 0.15**2
+    x = places[rng.integers(3, size=50)] + rng.normal(size=(50, 2))
+    np.testing.assert_array_equal(model.partial_fit(x).labels_, model.predict(x))
+    model.partial_fit(x[:1])  # without a warning that clusters are missing in it
+
+
+def test_a_batch_of_other_columns_or_too_few_rows_is_refused_and_fit_begins_anew() -> None:
+    with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=8 in the first batch"):
+        SoftKMeans().partial_fit(np.ones((2, 3)))
+    model = SoftKMeans(2).partial_fit(blobs(20, 2, 3))
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(np.ones((4, 2)))
+    x = blobs(50, 2, 5)
+    np.testing.assert_array_equal(model.fit(x).cluster_centers_, SoftKMeans(2).fit(x).cluster_centers_)
+
+
 # ---- annealing
 
 

@@ -31,6 +31,7 @@ from thalweg.progress import Progress
 from thalweg.threads import one_blas_thread
 
 DTYPES = [np.float64, np.float32]
+FORGETTING = 0.7  # of stepwise EM: above 1/2, so that noise dies out, and at most 1
 
 
 class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]  # untyped
@@ -50,6 +51,9 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
     that were fitted is `labels_`. Source: Su 2018, kexue.fm 5112; deterministic annealing: Rose, Gurewitz and Fox 1990.
     """
 
+    _sums: Floats  # of a stream, as is the next
+    _weights: Floats
+    energy_path_: Floats
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "inverse_temperature": [StrOptions({"auto"}), Interval(Real, 0, None, closed="right")],
@@ -95,6 +99,7 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         progress(rounds, max_iter, energy=E) is called after each round. Raises ValueError in scikit-learn's words for what is not
         such a table, and for fewer rows than clusters.
         """
+        self.__dict__.pop("_sums", None)  # of a stream that came before
         x, w = self._table(X, sample_weight, reset=True)
         if not w.any():
             msg = "sample_weight is zero for all rows: some have to count"
@@ -124,6 +129,50 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
             self._keep(problem, found, beta)
         return self
 
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: object = None, sample_weight: Any = None) -> Self:
+        """Go on with one batch of a stream; the first chooses the start and, for "auto", the temperature, and needs k rows.
+
+        Hard clusters keep the mean of all rows that they were given, as MiniBatchKMeans does. Soft ones forget: sums are averaged
+        with the weight (t + 1)^-0.7 of batch t (stepwise EM, Cappé and Moulines 2009, J. R. Stat. Soc. B 71). `energy_path_` is
+        the energy a row of each batch before it was learnt from; `labels_`, `inertia_`, `free_energy_` are those of the last batch.
+        """
+        first = not hasattr(self, "_sums")
+        x, w = self._table(X, sample_weight, reset=first)
+        if not w.any():
+            msg = "sample_weight is zero for all rows: some have to count"
+            raise ValueError(msg)
+        problem = problem_of(x, w, self.distance, self._threads(), np.zeros(x.shape[1]))
+        if first:
+            self._begin(problem)
+        beta, centers = self.inverse_temperature_, self._moved()
+        now = problem.pass_at(centers, beta)
+        self.n_batches_ += 1
+        if math.isinf(beta):
+            self._sums, self._weights = self._sums + now.sums, self._weights + now.weights
+        else:
+            share, total = self.n_batches_**-FORGETTING, float(w.sum())
+            self._sums = (1 - share) * self._sums + share * now.sums / total
+            self._weights = (1 - share) * self._weights + share * now.weights / total
+        path = [*self.energy_path_, now.energy / float(w.sum())]
+        self._keep(problem, Found(problem.distance.centre(self._sums, self._weights, centers), path, 1, True, now), beta)
+        self.energy_path_ = np.array(path)
+        return self
+
+    def _begin(self, problem: Problem) -> None:
+        """Centres, temperature and empty sums, from the first batch of a stream."""
+        k, d = self.n_clusters, problem.x.shape[1]
+        if len(problem.w) < k:
+            msg = f"n_samples={len(problem.w)} should be >= n_clusters={k} in the first batch."
+            raise ValueError(msg)
+        start, beta = self._starts(problem)[0], self.inverse_temperature
+        if isinstance(beta, str):
+            hard = run(problem, start, math.inf, self.max_iter, self._tolerance(problem), lambda *_, **__: None)
+            start, beta = hard.centers, natural_temperature(problem, hard)
+        self.cluster_centers_, self._origin = np.ascontiguousarray(start, problem.x.dtype), problem.origin
+        self.inverse_temperature_, self.n_batches_, self.energy_path_ = float(beta), 0, np.empty(0)
+        self._sums, self._weights = np.zeros((k, d)), np.zeros(k)
+
     def _annealed(self, problem: Problem, beta: float, tol: float, told: Progress) -> Found:
         """The minimum at beta, followed from a higher temperature."""
         if self.distance != "sqeuclidean":
@@ -148,7 +197,7 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         if not found.converged:
             msg = f"{found.rounds} rounds did not settle: raise max_iter (now {self.max_iter}) or tol"
             warnings.warn(msg, ConvergenceWarning, stacklevel=3)
-        elif distinct < k and math.isinf(beta):
+        elif distinct < k and math.isinf(beta) and not hasattr(self, "_sums"):  # a batch of a stream need not have them all
             msg = f"Number of distinct clusters ({distinct}) found smaller than n_clusters ({k})."
             msg += " Possibly due to duplicate points in X."
             warnings.warn(msg, ConvergenceWarning, stacklevel=3)
