@@ -69,6 +69,20 @@ def add_rows(x: Any, w: Any, labels: Any, sums: Any, weights: Any) -> None:
 
 
 @kernel(fastmath=True)  # type: ignore[untyped-decorator]
+def largest(row: Any, b: Any) -> tuple[Any, Any]:
+    """The first largest score of a row, to which b is added, and its place."""
+    k = len(row)
+    top = row[0] + b[0]
+    for j in range(k):
+        row[j] += b[j]
+        top = max(top, row[j])
+    place = np.int32(k)
+    for j in range(k):
+        place = min(place, np.int32(j) if row[j] == top else np.int32(k))
+    return top, place
+
+
+@kernel(fastmath=True)  # type: ignore[untyped-decorator]
 def soft_rows(scores: Any, b: Any, w: Any, beta: Any, labels: Any, best: Any, logs: Any, whole: Any) -> None:
     """Scores become couplings times w_i; logs_i is log sum_j exp(beta (score_ij - best_i)). whole: room for k int32.
 
@@ -79,13 +93,7 @@ def soft_rows(scores: Any, b: Any, w: Any, beta: Any, labels: Any, best: Any, lo
     scale = np.float32(beta * 1.4426950408889634)  # times log2 e
     for i in range(n):
         row = scores[i]
-        top = row[0] + b[0]
-        for j in range(k):
-            row[j] += b[j]
-            top = max(top, row[j])
-        place = np.int32(k)
-        for j in range(k):
-            place = min(place, np.int32(j) if row[j] == top else np.int32(k))
+        top, place = largest(row, b)
         labels[i], best[i] = min(place, np.int32(k - 1)), top  # where a score is NaN none equals the largest
         for j in range(k):
             x = max((row[j] - top) * scale, np.float32(-64.0))
@@ -114,13 +122,7 @@ def soft_rows_exactly(scores: Any, b: Any, w: Any, beta: Any, labels: Any, best:
     n, k = scores.shape
     for i in range(n):
         row = scores[i]
-        top = row[0] + b[0]
-        for j in range(k):
-            row[j] += b[j]
-            top = max(top, row[j])
-        place = np.int32(k)
-        for j in range(k):
-            place = min(place, np.int32(j) if row[j] == top else np.int32(k))
+        top, place = largest(row, b)
         labels[i], best[i] = min(place, np.int32(k - 1)), top  # where a score is NaN none equals the largest
         total = 0.0
         for j in range(k):
