@@ -189,7 +189,7 @@ def test_the_grid_goes_on_where_the_best_rate_stands_at_its_end():
     steep = problems.of_energy(energies.Parabola([1e9]), [1.0], spread=0.0)
     found = race(["sgd"], [steep], seeds=1, budget=40)
     assert found.entries[0].lr == pytest.approx(1e-8)
-    assert "≤ 1e-08" in str(found)
+    assert "<= 1e-08" in str(found)
     assert "≤ 1e-08" in found.to_html()
 
 

@@ -99,7 +99,8 @@ class Results:
 
     def _cells(self, entry: Entry) -> list[str]:
         line = entry.row()
-        rate = "-" if line["lr"] is None else f"{entry.beyond}{line['lr']:.2g}"
+        beyond = entry.beyond.replace("≤", "<=").replace("≥", ">=")  # also where a terminal knows no other characters
+        rate = "-" if line["lr"] is None else f"{beyond}{line['lr']:.2g}"
         usual, early, late = (count(line[key], self.budget) for key in ("arrived", "arrived_low", "arrived_high"))
         starts = f"{entry.arrivals} of {self.seeds}" + f", {entry.diverged} diverged" * bool(entry.diverged)
         gaps = f"{line['gap_low']:.2g} to {line['gap_high']:.2g}"
