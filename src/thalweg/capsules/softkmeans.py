@@ -113,7 +113,7 @@ class SoftKMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin
         def best(starts: list[Floats], beta: float) -> Found:
             return min((run(problem, start, beta, self.max_iter, tol, told) for start in starts), key=lambda run: run.last.energy)
 
-        # BLAS is held for all rounds: taking and leaving it costs milliseconds. What overflows is told by `_run`.
+        # BLAS is held for all rounds: taking and leaving it costs milliseconds. What overflows is told by `run`.
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             found: Found | None
             if isinstance(self.inverse_temperature, str):

@@ -247,6 +247,7 @@ def _loaded() -> Any:
 
 
 def _only_compiled(*args: Any) -> int:
+    """The Python form of what reads memory by its address: there is none, and machines that do not compile never watch."""
     raise NotImplementedError
 
 
